@@ -1,0 +1,1 @@
+"""vaultctl: the command line of vaultd."""
