@@ -1,0 +1,119 @@
+"""Index parts: which chunk lies in which pack (FORMAT.md 7).
+
+``frame("VLTINDX1", PartHeader) | sealed``, sealed being AES-256-GCM with nonce 0 under a key made
+for this part alone, over ``u32 raw length | zstd(PartBody)``, with SHA-256 of the framed header as
+associated data.
+"""
+
+from __future__ import annotations
+
+from vaultd.core.errors import MalformedObjectError
+from vaultd.format.codec import FRAME_BYTES, Packed, decode, encode, frame, unframe
+from vaultd.format.pack import DATA, META, Record, TableBody, columns_of, records_of
+
+MAGIC = b"VLTINDX1"
+MAX_PART_BYTES = 8 << 20
+MAX_PART_RAW_BYTES = 8 << 20
+MAX_HEADER_BYTES = 1 << 10
+
+
+class PartHeader(Packed):
+    """What stands in clear: enough to derive the key, nothing about the contents.
+
+    Attributes:
+        vault_id: The vault.
+        host: Who wrote it.
+        seq: In which session.
+        number: 0, 1, … in the session.
+        domain: Whose index key.
+        epoch: Epoch of that key.
+        uid: 16 random bytes, so that no two parts share a key.
+    """
+
+    vault_id: bytes
+    host: str
+    seq: int
+    number: int
+    domain: str
+    epoch: int
+    uid: bytes
+
+
+class IndexedPack(Packed):
+    """One pack and its records.
+
+    Attributes:
+        seq: Session in the pack's name; an earlier one when it was adopted.
+        sha256: SHA-256 of the pack.
+        size: Its bytes.
+        kind: `vaultd.format.pack.DATA` or ``META``.
+        first_offset: Where record 0 begins.
+        table: Its records.
+    """
+
+    seq: int
+    sha256: bytes
+    size: int
+    kind: int
+    first_offset: int
+    table: TableBody
+
+
+class PartBody(Packed):
+    """The contents of an index part; ``v`` is 1."""
+
+    v: int
+    packs: tuple[IndexedPack, ...]
+
+
+def indexed_pack(seq: int, sha256: bytes, size: int, kind: int, records: list[Record]) -> IndexedPack:
+    """Return a pack's line in an index part; it must hold at least one record."""
+    return IndexedPack(seq, sha256, size, kind, records[0].offset, columns_of(records))
+
+
+def records_in(pack: IndexedPack, *, what: str) -> list[Record]:
+    """Return the records of one indexed pack.
+
+    Raises:
+        MalformedObjectError: They break the format.
+    """
+    return records_of(pack.table, first_offset=pack.first_offset, what=what)
+
+
+def encode_header(header: PartHeader) -> bytes:
+    """Return the framed header; its SHA-256 is the associated data of what follows."""
+    return frame(MAGIC, encode(header))
+
+
+def decode_part(data: bytes, *, what: str) -> tuple[PartHeader, bytes, memoryview]:
+    """Split an index part into its header, its framed header as bytes, and what is sealed.
+
+    Raises:
+        MalformedObjectError: It breaks the format.
+        UnsupportedVersionError: Written by a newer vaultd.
+    """
+    if len(data) > MAX_PART_BYTES:
+        raise MalformedObjectError(f"{what}: {len(data)} bytes, at most {MAX_PART_BYTES} allowed")
+    body, sealed = unframe(MAGIC, data, what=what, limit=MAX_HEADER_BYTES)
+    header = decode(PartHeader, body, what=what, limit=MAX_HEADER_BYTES)
+    return header, bytes(data[: FRAME_BYTES + len(body)]), sealed
+
+
+def encode_body(packs: tuple[IndexedPack, ...]) -> bytes:
+    """Encode the contents, before they are compressed and sealed."""
+    return encode(PartBody(1, packs))
+
+
+def decode_body(data: bytes, *, what: str) -> tuple[IndexedPack, ...]:
+    """Decode the contents, opened and decompressed.
+
+    Raises:
+        MalformedObjectError: They break the format.
+    """
+    body = decode(PartBody, data, what=what, limit=MAX_PART_RAW_BYTES)
+    if body.v != 1:
+        raise MalformedObjectError(f"{what}: body version {body.v}, expected 1")
+    for pack in body.packs:
+        if pack.kind not in (DATA, META) or len(pack.sha256) != 32:  # noqa: PLR2004 - SHA-256
+            raise MalformedObjectError(f"{what}: pack of kind {pack.kind} with a hash of {len(pack.sha256)} bytes")
+    return body.packs

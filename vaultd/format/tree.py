@@ -1,0 +1,306 @@
+"""Tree blocks: one part of one directory each, as columns (FORMAT.md 8).
+
+A tree chunk is ``u32 length | block`` again and again, directories in `path_key` order. A block
+holds names, stat columns, where contents lie, and the extras of the few entries that have any.
+Equal directories give equal bytes, so an unchanged directory is found by comparing bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from vaultd.core.errors import MalformedObjectError
+from vaultd.core.tree import COLUMNS, MODE, SIZE, Extra, Listing, is_regular
+from vaultd.format.codec import Packed, decode, encode
+from vaultd.format.pack import CHUNK_ID_BYTES, MAX_CHUNK_BYTES
+
+NONE, MANY, LISTED = 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD
+"""Instead of a chunk's position: no contents; extents in ``many``; list chunks in ``many``."""
+
+MAX_BLOCK_BYTES = 7 << 20
+MAX_PATH_BYTES = 1 << 20
+MAX_NAME_BYTES = 255
+MAX_DEPTH = 1024
+
+_U32 = struct.Struct("<I")
+_WIDTH = 8 * len(COLUMNS)
+_LISTED_EXTENT = struct.Struct("<32sI")
+
+if sys.byteorder != "little":  # pragma: no cover - no such machine is supported
+    raise ImportError("vaultd needs a little-endian machine")
+
+
+class ExtraBody(Packed):
+    """Fields of `vaultd.core.tree.Extra`, in its order; segments flattened, absent as ``None``."""
+
+    link_target: bytes
+    rdev: int
+    link_group: bytes
+    xattrs: tuple[tuple[bytes, bytes], ...]
+    flags: int
+    segments: tuple[int, ...] | None
+    changed: bool
+
+
+class BlockBody(Packed):
+    """One part of one directory.
+
+    Attributes:
+        v: 1.
+        path: Path of the directory below the snapshot's top.
+        names: Entry names joined by NUL, ascending.
+        stats: `COLUMNS`, each as n signed 64-bit little-endian numbers.
+        chunks: Ids of the chunks that single extents lie in, 32 bytes each, in order of first use.
+        where: n times u32: position in ``chunks``, or `NONE`, `MANY`, `LISTED`.
+        offsets: n times u32: where the contents begin in that chunk.
+        many: By position: extents as (chunk id (32) | u32 length)…, whole chunks in order; or the
+            ids of the list chunks (32 each) whose contents have that form.
+        extras: By position.
+    """
+
+    v: int
+    path: bytes
+    names: bytes
+    stats: bytes
+    chunks: bytes
+    where: bytes
+    offsets: bytes
+    many: dict[int, bytes]
+    extras: dict[int, ExtraBody]
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A run of one file's contents.
+
+    Attributes:
+        chunk_id: The chunk that holds it.
+        offset: Where it begins in the chunk.
+        length: Its bytes.
+    """
+
+    chunk_id: bytes
+    offset: int
+    length: int
+
+
+Content = Extent | bytes | tuple[bytes, ...] | None
+"""Contents of one entry: one extent; packed extents (`pack_extents`); ids of list chunks; none."""
+
+
+@dataclass(slots=True)
+class Block:
+    """A listing and where the contents of its entries lie, by position."""
+
+    listing: Listing
+    contents: list[Content]
+
+
+def pack_extents(extents: list[tuple[bytes, int]]) -> bytes:
+    """Encode whole chunks, (id, length) each, as they stand in ``many`` and in list chunks."""
+    return b"".join(_LISTED_EXTENT.pack(*extent) for extent in extents)
+
+
+def unpack_extents(data: bytes, *, what: str) -> list[Extent]:
+    """Decode what `pack_extents` made.
+
+    Raises:
+        MalformedObjectError: Not a whole number of extents, or a length out of bounds.
+    """
+    if len(data) % _LISTED_EXTENT.size:
+        raise MalformedObjectError(f"{what}: {len(data)} bytes of extents")
+    extents = [Extent(chunk_id, 0, length) for chunk_id, length in _LISTED_EXTENT.iter_unpack(data)]
+    if any(not 0 < extent.length <= MAX_CHUNK_BYTES for extent in extents):
+        raise MalformedObjectError(f"{what}: an extent of impossible length")
+    return extents
+
+
+def encode_block(block: Block) -> bytes:
+    """Encode one block, its length before it.
+
+    Raises:
+        MalformedObjectError: Longer than `MAX_BLOCK_BYTES`; split the listing.
+    """
+    listing = block.listing
+    known: dict[bytes, int] = {}
+    where = array("I", bytes(4 * len(listing.names)))
+    offsets = array("I", bytes(4 * len(listing.names)))
+    many: dict[int, bytes] = {}
+    for position, content in enumerate(block.contents):
+        if content is None:
+            where[position] = NONE
+        elif isinstance(content, Extent):
+            where[position] = known.setdefault(content.chunk_id, len(known))
+            offsets[position] = content.offset
+        elif isinstance(content, bytes):
+            where[position] = MANY
+            many[position] = content
+        else:
+            where[position] = LISTED
+            many[position] = b"".join(content)
+    body = encode(
+        BlockBody(
+            1,
+            listing.path,
+            b"\0".join(listing.names),
+            listing.stats.tobytes(),
+            b"".join(known),
+            where.tobytes(),
+            offsets.tobytes(),
+            many,
+            {position: _extra_body(extra) for position, extra in sorted(listing.extras.items())},
+        )
+    )
+    if len(body) > MAX_BLOCK_BYTES:
+        raise MalformedObjectError(f"tree block of {len(body)} bytes, at most {MAX_BLOCK_BYTES} allowed")
+    return _U32.pack(len(body)) + body
+
+
+def _extra_body(extra: Extra) -> ExtraBody:
+    segments = None if extra.segments is None else tuple(number for pair in extra.segments for number in pair)
+    return ExtraBody(
+        extra.link_target, extra.rdev, extra.link_group, extra.xattrs, extra.flags, segments, extra.changed
+    )
+
+
+def split_blocks(data: bytes | memoryview, *, what: str) -> Iterator[memoryview]:
+    """Yield the encoded blocks of a tree chunk, without their lengths.
+
+    Raises:
+        MalformedObjectError: The lengths do not add up.
+    """
+    view = memoryview(data)
+    at = 0
+    while at < len(view):
+        if at + _U32.size > len(view):
+            raise MalformedObjectError(f"{what}: ends inside a block length")
+        (length,) = _U32.unpack_from(view, at)
+        at += _U32.size
+        if length > MAX_BLOCK_BYTES or at + length > len(view):
+            raise MalformedObjectError(f"{what}: block of {length} bytes at {at} of {len(view)}")
+        yield view[at : at + length]
+        at += length
+
+
+def decode_body(data: bytes | memoryview, *, what: str) -> BlockBody:
+    """Decode the outer shape of one block: cheap, enough to compare it.
+
+    Raises:
+        MalformedObjectError: It breaks the format.
+    """
+    body = decode(BlockBody, data, what=what, limit=MAX_BLOCK_BYTES)
+    if body.v != 1:
+        raise MalformedObjectError(f"{what}: block version {body.v}, expected 1")
+    return body
+
+
+def decode_block(data: bytes | memoryview, *, what: str) -> Block:
+    """Decode one block and check all that the format promises about it.
+
+    Raises:
+        MalformedObjectError: It breaks the format.
+    """
+    return open_body(decode_body(data, what=what), what=what)
+
+
+def open_body(body: BlockBody, *, what: str) -> Block:
+    """Turn the outer shape of a block into a listing with contents, checked.
+
+    Raises:
+        MalformedObjectError: It breaks the format.
+    """
+    _check_path(body.path, what)
+    names = body.names.split(b"\0") if body.stats else []
+    count = len(names)
+    if len(body.stats) != _WIDTH * count or len(body.where) != 4 * count or len(body.offsets) != 4 * count:
+        raise MalformedObjectError(f"{what}: columns do not fit {count} names")
+    _check_names(names, what)
+    stats = array("q")
+    stats.frombytes(body.stats)
+    extras = {position: _extra(extra, what) for position, extra in body.extras.items()}
+    if any(not 0 <= position < count for position in (*body.extras, *body.many)):
+        raise MalformedObjectError(f"{what}: extras or extents of an entry that is not there")
+    listing = Listing(body.path, names, stats, extras)
+    return Block(listing, _contents(body, listing, what))
+
+
+def _check_path(path: bytes, what: str) -> None:
+    if len(path) > MAX_PATH_BYTES or path.count(b"/") >= MAX_DEPTH:
+        raise MalformedObjectError(f"{what}: path of {len(path)} bytes, {path.count(b'/')} deep")
+    if path:
+        _check_names(path.split(b"/"), what, ascending=False)
+
+
+def _check_names(names: list[bytes], what: str, *, ascending: bool = True) -> None:
+    before = b""
+    for name in names:
+        if not 0 < len(name) <= MAX_NAME_BYTES or name in {b".", b".."} or b"/" in name or b"\0" in name:
+            raise MalformedObjectError(f"{what}: {name[:80]!r} is not a name")
+        if ascending and name <= before:
+            raise MalformedObjectError(f"{what}: name {name[:80]!r} after {before[:80]!r}")
+        before = name
+
+
+def _extra(body: ExtraBody, what: str) -> Extra:
+    segments = None
+    if body.segments is not None:
+        numbers = body.segments
+        segments = tuple(zip(numbers[::2], numbers[1::2], strict=False))
+        end = 0
+        for offset, length in segments:
+            if offset < end or length <= 0:
+                raise MalformedObjectError(f"{what}: sparse segments overlap or are empty")
+            end = offset + length
+        if len(numbers) % 2:
+            raise MalformedObjectError(f"{what}: {len(numbers)} numbers of sparse segments")
+    return Extra(
+        body.link_target, body.rdev, body.link_group, body.xattrs, body.flags, segments, body.changed
+    )
+
+
+def content_bytes(listing: Listing, position: int) -> int:
+    """Return how many bytes of contents an entry has: its size, or the sum of its data segments."""
+    extra = listing.extras.get(position)
+    if extra is not None and extra.segments is not None:
+        return sum(length for _, length in extra.segments)
+    return listing.get(SIZE, position)
+
+
+def _contents(body: BlockBody, listing: Listing, what: str) -> list[Content]:
+    where = array("I")
+    where.frombytes(body.where)
+    offsets = array("I")
+    offsets.frombytes(body.offsets)
+    ids = [body.chunks[at : at + CHUNK_ID_BYTES] for at in range(0, len(body.chunks), CHUNK_ID_BYTES)]
+    sizes = listing.column(SIZE)
+    modes = listing.column(MODE)
+    contents: list[Content] = []
+    for position, chunk in enumerate(where):
+        if chunk == NONE:
+            contents.append(None)
+            continue
+        if not is_regular(modes[position]):
+            raise MalformedObjectError(f"{what}: contents for an entry that is no file")
+        if chunk in (MANY, LISTED):
+            contents.append(_many(body, position, what, listed=chunk == LISTED))
+            continue
+        length = content_bytes(listing, position) if position in listing.extras else sizes[position]
+        if chunk >= len(ids) or not 0 < length <= MAX_CHUNK_BYTES - offsets[position]:
+            raise MalformedObjectError(f"{what}: entry {position} points outside its chunk")
+        contents.append(Extent(ids[chunk], offsets[position], length))
+    return contents
+
+
+def _many(body: BlockBody, position: int, what: str, *, listed: bool) -> Content:
+    packed = body.many.get(position, b"")
+    if not packed or len(packed) % (CHUNK_ID_BYTES if listed else _LISTED_EXTENT.size):
+        raise MalformedObjectError(f"{what}: entry {position} has {len(packed)} bytes of extents")
+    if not listed:
+        return packed
+    return tuple(packed[at : at + CHUNK_ID_BYTES] for at in range(0, len(packed), CHUNK_ID_BYTES))
+
+
