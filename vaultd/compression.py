@@ -60,9 +60,7 @@ class Compressor:
 
     def _looks_compressible(self, data: Buffer) -> bool:
         step = len(data) // _SAMPLES
-        sample = b"".join(
-            data[at * step : at * step + _SAMPLE_BYTES] for at in range(_SAMPLES)
-        )
+        sample = b"".join(data[at * step : at * step + _SAMPLE_BYTES] for at in range(_SAMPLES))
         return _is_worth(len(self._probe.compress(sample)), len(sample))
 
 

@@ -13,9 +13,9 @@ Ed25519                         ``cryptography``                      `signing`
 BIP-39 words                    ``mnemonic``                          `recovery`
 ==============================  ====================================  =========================
 
-Ed25519 is taken from ``cryptography``, which a backup loads anyway for AES; libsodium is loaded only
-when a passphrase is stretched, and the word list only when words are shown or read.
+Ed25519 is taken from ``cryptography``, which a backup loads anyway for AES; libsodium is loaded
+only when a passphrase is stretched, and the word list only when words are shown or read.
 
-Nothing here draws random bytes: keys, seeds and salts are parameters. HPKE is the exception, because
-its encapsulation draws its own inside the library.
+Nothing here draws random bytes: keys, seeds and salts are parameters. HPKE is the exception: its
+encapsulation draws its own inside the library.
 """

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from blake3 import blake3
 
-if TYPE_CHECKING:
-    from cryptography.utils import Buffer
-    from hashlib import _Hash
+Buffer = bytes | bytearray | memoryview
 
 HASH_BYTES = 32
 """Length of every hash of this module."""
+
+
+class Sha256(Protocol):
+    """A SHA-256 under way."""
+
+    def update(self, data: Buffer, /) -> None:
+        """Take more bytes."""
+
+    def digest(self) -> bytes:
+        """Return the hash of all bytes so far, 32 bytes."""
 
 
 def sha256(data: Buffer) -> bytes:
@@ -20,8 +28,8 @@ def sha256(data: Buffer) -> bytes:
     return hashlib.sha256(data).digest()
 
 
-def sha256_stream() -> _Hash:
-    """Return an empty incremental SHA-256: ``update(buffer)``, then ``digest()``."""
+def sha256_stream() -> Sha256:
+    """Return a SHA-256 that takes its bytes piece by piece."""
     return hashlib.sha256()
 
 

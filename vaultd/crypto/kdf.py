@@ -54,13 +54,18 @@ def stretch(passphrase: bytes, salt: bytes, *, mem_kib: int, passes: int) -> byt
     check_cost(mem_kib=mem_kib, passes=passes)
     if len(salt) != SALT_BYTES:
         raise KeyringError(f"salt is {len(salt)} bytes, expected {SALT_BYTES}")
-    # Loaded only here: a backup never stretches a passphrase.
-    from nacl.bindings import crypto_pwhash_ALG_ARGON2ID13, crypto_pwhash_alg  # noqa: PLC0415
-    from nacl.exceptions import RuntimeError as SodiumError  # noqa: PLC0415
+    # A backup never stretches a passphrase, so it need not load libsodium.
+    from nacl import bindings  # noqa: PLC0415 - see above
+    from nacl.exceptions import RuntimeError as SodiumError  # noqa: PLC0415 - see above
 
     try:
-        return crypto_pwhash_alg(
-            KEY_BYTES, passphrase, salt, passes, mem_kib << 10, crypto_pwhash_ALG_ARGON2ID13
+        return bindings.crypto_pwhash_alg(
+            KEY_BYTES,
+            passphrase,
+            salt,
+            passes,
+            mem_kib << 10,
+            bindings.crypto_pwhash_ALG_ARGON2ID13,
         )
     except (SodiumError, MemoryError) as exc:
         need = f"{mem_kib >> 10} MiB"

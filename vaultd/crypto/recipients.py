@@ -1,7 +1,7 @@
 """Sealing to somebody who is not here: HPKE with ML-KEM-768 and X25519 together.
 
-Whoever holds the 1216 public bytes can seal; only the 32-byte seed opens. Nobody is authenticated by
-this: signatures do that (`vaultd.crypto.signing`).
+Whoever holds the 1216 public bytes can seal; only the 32-byte seed opens. Nobody is authenticated
+by this: signatures do that (`vaultd.crypto.signing`).
 
 Source: RFC 9180 (HPKE, base mode) with KEM 0x647A (X-Wing, draft-connolly-cfrg-xwing-kem), KDF
 HKDF-SHA256 and AES-256-GCM.

@@ -68,9 +68,8 @@ def verify(public: bytes, label: bytes, message: bytes, signature: bytes) -> Non
         key = Ed25519PublicKey.from_public_bytes(public)
         key.verify(signature, _digest(label, message))
     except (InvalidSignature, ValueError) as exc:
-        raise CorruptObjectError(
-            f"signature of {label.decode('ascii', 'replace')} by key {key_id(public).hex()[:8]} is wrong"
-        ) from exc
+        what, who = label.decode("ascii", "replace"), key_id(public).hex()[:8]
+        raise CorruptObjectError(f"signature of {what!r} by key {who} is wrong") from exc
 
 
 def key_id(public: bytes) -> bytes:
@@ -79,7 +78,7 @@ def key_id(public: bytes) -> bytes:
 
 
 def fingerprint(public: bytes) -> str:
-    """Return what people compare: ``k3tq-wd7n-4xha-…``, 100 bits of a labelled SHA-256 in base32."""
+    """Return 100 bits of `key_id` for people to compare, as ``k3tq-wd7n-4xha-2bqe-7m5c``."""
     text = base64.b32encode(key_id(public)).decode("ascii").lower()[:20]
     return "-".join(text[at : at + 4] for at in range(0, len(text), 4))
 
