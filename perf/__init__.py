@@ -1,0 +1,1 @@
+"""Measurements: workloads, benchmarks, results."""
