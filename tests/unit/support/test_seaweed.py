@@ -23,8 +23,8 @@ def test_the_reader_can_read_and_list_but_not_write_or_delete(seaweed: Seaweed) 
     admin, reader = seaweed.client(), seaweed.client(READER)
     admin.put_object(Bucket=seaweed.bucket, Key=name, Body=b"1")
 
-    assert reader.get_object(Bucket=seaweed.bucket, Key=name)["Body"].read() == b"1"
-    assert reader.list_objects_v2(Bucket=seaweed.bucket, Prefix=name)["KeyCount"] == 1
+    assert b"1" == reader.get_object(Bucket=seaweed.bucket, Key=name)["Body"].read()
+    assert 1 == reader.list_objects_v2(Bucket=seaweed.bucket, Prefix=name)["KeyCount"]
     with pytest.raises(ClientError, match="AccessDenied"):
         reader.put_object(Bucket=seaweed.bucket, Key=name + "two", Body=b"2")
     with pytest.raises(ClientError, match="AccessDenied"):
@@ -44,7 +44,7 @@ def test_only_the_versioned_bucket_keeps_versions(seaweed: Seaweed) -> None:
         kept[bucket] = len(client.list_object_versions(Bucket=bucket, Prefix=name)["Versions"])
     client.close()
 
-    assert kept == {seaweed.bucket: 1, seaweed.versioned_bucket: 2}
+    assert {seaweed.bucket: 1, seaweed.versioned_bucket: 2} == kept
 
 
 def test_objects_survive_a_kill_and_a_restart() -> None:
@@ -53,7 +53,7 @@ def test_objects_survive_a_kill_and_a_restart() -> None:
         client.put_object(Bucket=server.bucket, Key="one", Body=b"1")
         server.kill()
         server.restart()
-        assert client.get_object(Bucket=server.bucket, Key="one")["Body"].read() == b"1"
+        assert b"1" == client.get_object(Bucket=server.bucket, Key="one")["Body"].read()
         client.close()
 
 
