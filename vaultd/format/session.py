@@ -1,17 +1,37 @@
-"""Intents, outcomes and log entries: the signed objects of the protocol (FORMAT.md 5, 8, 9)."""
+"""Intents, outcomes and log entries: the signed objects of the protocol (FORMAT.md 5, 8, 10)."""
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from vaultd.core.errors import MalformedObjectError
-from vaultd.format.codec import Packed, decode, encode
+from msgspec import Meta
+
+from vaultd.format.codec import Packed, decode_versioned, encode
+from vaultd.format.fields import (
+    U32,
+    Count,
+    Epoch,
+    Hash,
+    Id,
+    KindName,
+    MaybeHash,
+    MaybeNumber,
+    Name,
+    Number,
+    Text,
+    Version,
+)
+from vaultd.format.index import MAX_PART_BYTES
+from vaultd.format.pack import PackSize
 
 SECTION_LIMIT = 64 << 20
+MAX_PACKS, MAX_PARTS, MAX_TREE_CHUNKS = 1 << 21, 1 << 20, 1 << 21
+MAX_PROBLEMS = 10_000
+
+PartSize = Annotated[int, Meta(ge=1, le=MAX_PART_BYTES)]
 
 
-
-class IntentBody(Packed):
+class IntentBody(Packed, frozen=True):
     """A session begins (``sess/<host>/<seq>``).
 
     Attributes:
@@ -25,24 +45,24 @@ class IntentBody(Packed):
         software: Name and version of the program.
     """
 
-    vault_id: bytes
-    host: str
-    seq: int
-    store_id: bytes
-    started_ns: int
-    log_seen: int
-    adopts: tuple[int, ...]
-    software: str
+    vault_id: Id
+    host: Name
+    seq: Number
+    store_id: Id
+    started_ns: Count
+    log_seen: MaybeNumber
+    adopts: tuple[Number, ...]
+    software: Text
 
 
-class Previous(Packed):
+class Previous(Packed, frozen=True):
     """The committed snapshot before this one, of the same store and host."""
 
-    seq: int
-    sha256: bytes
+    seq: Number
+    sha256: Hash
 
 
-class RootBody(Packed, tag="snapshot"):
+class RootBody(Packed, frozen=True, tag="snapshot"):
     """A committed snapshot (``snap/<host>/<seq>``, type ``snapshot``).
 
     Attributes:
@@ -68,51 +88,51 @@ class RootBody(Packed, tag="snapshot"):
         bundle: Copy of the domain bundle in full snapshots; else empty.
     """
 
-    vault_id: bytes
-    host: str
-    seq: int
-    store_id: bytes
-    kind: str
-    chain: int
-    base: int
+    vault_id: Id
+    host: Name
+    seq: Number
+    store_id: Id
+    kind: KindName
+    chain: Number
+    base: MaybeNumber
     previous: Previous | None
-    started_ns: int
-    ended_ns: int
-    log_seen: int
-    log_sha256: bytes
-    epoch: int
-    chunker: str
-    retain_until_ns: int
-    software: str
+    started_ns: Count
+    ended_ns: Count
+    log_seen: MaybeNumber
+    log_sha256: MaybeHash
+    epoch: Epoch
+    chunker: Text
+    retain_until_ns: Count
+    software: Text
     refs: bytes
     label: bytes
     meta: bytes
     bundle: bytes
 
 
-class SupersededBody(Packed, tag="superseded"):
+class SupersededBody(Packed, frozen=True, tag="superseded"):
     """A dead session, closed by a later session of the same host."""
 
-    vault_id: bytes
-    host: str
-    seq: int
-    by_seq: int
+    vault_id: Id
+    host: Name
+    seq: Number
+    by_seq: Number
 
 
-class RevokedBody(Packed, tag="revoked"):
+class RevokedBody(Packed, frozen=True, tag="revoked"):
     """A session that a keeper closed because its host did not go on."""
 
-    vault_id: bytes
-    host: str
-    seq: int
-    keeper: str
-    at_ns: int
+    vault_id: Id
+    host: Name
+    seq: Number
+    keeper: Name
+    at_ns: Count
 
 
 OutcomeBody = RootBody | SupersededBody | RevokedBody
 
 
-class PackRef(Packed):
+class PackRef(Packed, frozen=True):
     """One pack that a snapshot needs.
 
     Attributes:
@@ -122,36 +142,36 @@ class PackRef(Packed):
         part: Position in ``RefsSection.parts`` of the index part that describes it.
     """
 
-    seq: int
-    sha256: bytes
-    size: int
-    part: int
+    seq: Number
+    sha256: Hash
+    size: PackSize
+    part: U32
 
 
-class PartRef(Packed):
+class PartRef(Packed, frozen=True):
     """One index part that a snapshot needs: session, SHA-256 (both in the name), bytes."""
 
-    seq: int
-    sha256: bytes
-    size: int
+    seq: Number
+    sha256: Hash
+    size: PartSize
 
 
-class CountsBody(Packed):
+class CountsBody(Packed, frozen=True):
     """Numbers of `vaultd.core.snapshot.Counts`, in its order."""
 
-    files: int
-    directories: int
-    others: int
-    data: int
-    files_new: int
-    files_changed: int
-    files_read: int
-    data_added: int
-    stored_added: int
-    problems: int
+    files: Count
+    directories: Count
+    others: Count
+    data: Count
+    files_new: Count
+    files_changed: Count
+    files_read: Count
+    data_added: Count
+    stored_added: Count
+    problems: Count
 
 
-class RefsSection(Packed):
+class RefsSection(Packed, frozen=True):
     """What a keeper may know: what the snapshot needs, and what retention asks about.
 
     Attributes:
@@ -163,39 +183,39 @@ class RefsSection(Packed):
         parts: Every index part that describes these packs.
     """
 
-    v: int
-    store: str
-    tags: tuple[str, ...]
+    v: Version
+    store: Text
+    tags: tuple[Text, ...]
     counts: CountsBody
-    packs: tuple[PackRef, ...]
-    parts: tuple[PartRef, ...]
+    packs: Annotated[tuple[PackRef, ...], Meta(max_length=MAX_PACKS)]
+    parts: Annotated[tuple[PartRef, ...], Meta(max_length=MAX_PARTS)]
 
 
-class LabelSection(Packed):
+class LabelSection(Packed, frozen=True):
     """What hosts of the domain may know beside it: machine, captured paths, user."""
 
-    v: int
-    hostname: str
+    v: Version
+    hostname: Text
     roots: tuple[bytes, ...]
-    username: str
+    username: Text
 
 
-class TreeChunk(Packed):
+class TreeChunk(Packed, frozen=True):
     """One chunk of the tree: its id, and the directory of its first block."""
 
-    chunk_id: bytes
+    chunk_id: Hash
     first_path: bytes
 
 
-class ProblemBody(Packed):
+class ProblemBody(Packed, frozen=True):
     """One entry that is missing or flagged."""
 
-    kind: str
+    kind: Text
     path: bytes
-    reason: str
+    reason: Text
 
 
-class MetaSection(Packed):
+class MetaSection(Packed, frozen=True):
     """What only readers may know.
 
     Attributes:
@@ -207,24 +227,24 @@ class MetaSection(Packed):
         problems: Entries missing or flagged, the first 10,000.
     """
 
-    v: int
-    tree: tuple[TreeChunk, ...]
-    users: dict[int, str]
-    groups: dict[int, str]
+    v: Version
+    tree: Annotated[tuple[TreeChunk, ...], Meta(max_length=MAX_TREE_CHUNKS)]
+    users: dict[U32, Text]
+    groups: dict[U32, Text]
     options: bytes
-    problems: tuple[ProblemBody, ...]
+    problems: Annotated[tuple[ProblemBody, ...], Meta(max_length=MAX_PROBLEMS)]
 
 
-class ForgetBody(Packed, tag="forget"):
+class ForgetBody(Packed, frozen=True, tag="forget"):
     """A snapshot leaves the live set."""
 
-    host: str
-    seq: int
-    root_sha256: bytes
-    reason: str
+    host: Name
+    seq: Number
+    root_sha256: Hash
+    reason: Text
 
 
-class TagBody(Packed, tag="tag"):
+class TagBody(Packed, frozen=True, tag="tag"):
     """Tags of a snapshot change; the names are sealed under the index key.
 
     Attributes:
@@ -235,14 +255,14 @@ class TagBody(Packed, tag="tag"):
         sealed: Encoded ``(add, remove)``, two arrays of text.
     """
 
-    host: str
-    seq: int
-    domain: str
-    epoch: int
+    host: Name
+    seq: Number
+    domain: Name
+    epoch: Epoch
     sealed: bytes
 
 
-class LogBody(Packed):
+class LogBody(Packed, frozen=True):
     """One entry of the keeper log (``log/<n>``).
 
     Attributes:
@@ -254,19 +274,19 @@ class LogBody(Packed):
         event: What happened.
     """
 
-    vault_id: bytes
-    number: int
-    previous: bytes
-    keeper: str
-    at_ns: int
+    vault_id: Id
+    number: Number
+    previous: MaybeHash
+    keeper: Name
+    at_ns: Count
     event: ForgetBody | TagBody
 
 
-class TagNames(Packed):
+class TagNames(Packed, frozen=True):
     """Tags added and removed by one `TagBody`."""
 
-    add: tuple[str, ...]
-    remove: tuple[str, ...]
+    add: tuple[Text, ...]
+    remove: tuple[Text, ...]
 
 
 S = TypeVar("S", RefsSection, LabelSection, MetaSection)
@@ -281,9 +301,7 @@ def decode_section(kind: type[S], data: bytes, *, what: str) -> S:
     """Decode an opened section of a root.
 
     Raises:
-        MalformedObjectError: Not of that shape, or of a version not known.
+        MalformedObjectError: Not of that shape.
+        UnsupportedVersionError: Written by a newer vaultd.
     """
-    section = decode(kind, data, what=what, limit=SECTION_LIMIT)
-    if section.v != 1:
-        raise MalformedObjectError(f"{what}: section version {section.v}, expected 1")
-    return section
+    return decode_versioned(kind, data, what=what, limit=SECTION_LIMIT)

@@ -1,0 +1,80 @@
+"""Names of all objects of a vault (FORMAT.md 1), made and read in one place."""
+
+from __future__ import annotations
+
+import re
+
+from vaultd.core.errors import MalformedObjectError
+from vaultd.core.snapshot import SessionId
+
+VAULT = "vault.json"
+POLICIES = "keys/admin/"
+BUNDLES = "keys/dom/"
+SESSIONS = "sess/"
+PACKS = "packs/"
+PARTS = "index/"
+OUTCOMES = "snap/"
+LOG = "log/"
+
+HOST_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+_SESSION = re.compile(r"(?:sess|snap)/([a-z0-9-]{1,40})/(\d{10})")
+_HASHED = re.compile(r"(?:packs|index)/([a-z0-9-]{1,40})/(\d{10})/([0-9a-f]{64})")
+
+
+def policy(number: int) -> str:
+    """Return the name of a key policy."""
+    return f"{POLICIES}{number:06d}"
+
+
+def bundle(domain: str, epoch: int) -> str:
+    """Return the name of a domain bundle."""
+    return f"{BUNDLES}{domain}/{epoch:06d}"
+
+
+def intent(session: SessionId) -> str:
+    """Return the name of a session's intent."""
+    return f"{SESSIONS}{session}"
+
+
+def outcome(session: SessionId) -> str:
+    """Return the name of a session's outcome: the commit, a supersession or a revocation."""
+    return f"{OUTCOMES}{session}"
+
+
+def pack(session: SessionId, sha256: bytes) -> str:
+    """Return the name of a pack."""
+    return f"{PACKS}{session}/{sha256.hex()}"
+
+
+def part(session: SessionId, sha256: bytes) -> str:
+    """Return the name of an index part."""
+    return f"{PARTS}{session}/{sha256.hex()}"
+
+
+def log_entry(number: int) -> str:
+    """Return the name of a log entry."""
+    return f"{LOG}{number:010d}"
+
+
+def session_of(name: str) -> SessionId:
+    """Return the session that an intent's or outcome's name stands for.
+
+    Raises:
+        MalformedObjectError: It is no such name.
+    """
+    match = _SESSION.fullmatch(name)
+    if match is None:
+        raise MalformedObjectError(f"object {name!r}: not the name of a session")
+    return SessionId(host=match[1], seq=int(match[2]))
+
+
+def hashed_of(name: str) -> tuple[SessionId, bytes]:
+    """Return session and SHA-256 that a pack's or index part's name stands for.
+
+    Raises:
+        MalformedObjectError: It is no such name.
+    """
+    match = _HASHED.fullmatch(name)
+    if match is None:
+        raise MalformedObjectError(f"object {name!r}: not the name of a pack or an index part")
+    return SessionId(host=match[1], seq=int(match[2])), bytes.fromhex(match[3])

@@ -1,0 +1,66 @@
+"""Index parts, sealed and opened (FORMAT.md 7)."""
+
+from __future__ import annotations
+
+import struct
+
+from vaultd.compression import Compressor, Decompressor
+from vaultd.core.errors import CorruptObjectError, MalformedObjectError
+from vaultd.core.snapshot import SessionId
+from vaultd.crypto import aead, hashing
+from vaultd.format import index as fmt
+from vaultd.format.index import IndexedPack, PartHeader
+from vaultd.vault import contexts
+from vaultd.vault.keyring import DomainKeys
+
+_METHOD_AND_LENGTH = struct.Struct("<I")
+_LENGTH = 0xFFFFFF
+
+
+def compress(raw: bytes) -> bytes:
+    """Return ``u32 method << 24 | raw length`` and the compressed bytes; for parts and sections."""
+    method, body = Compressor("better").compress(raw)
+    return _METHOD_AND_LENGTH.pack(method << 24 | len(raw)) + bytes(body)
+
+
+def decompress(packed: bytes, *, what: str) -> bytes:
+    """Undo `compress`.
+
+    Raises:
+        MalformedObjectError: Too short, or lengths out of bounds.
+        CorruptObjectError: It does not decompress to what it promises.
+    """
+    if len(packed) < _METHOD_AND_LENGTH.size:
+        raise MalformedObjectError(f"{what}: {len(packed)} bytes, expected at least {_METHOD_AND_LENGTH.size}")
+    (head,) = _METHOD_AND_LENGTH.unpack_from(packed)
+    return bytes(Decompressor().decompress(head >> 24, memoryview(packed)[4:], head & _LENGTH))
+
+
+def seal_part(header: PartHeader, packs: tuple[IndexedPack, ...], keys: DomainKeys) -> bytes:
+    """Return an index part, ready to be put."""
+    framed = fmt.encode_header(header)
+    key = contexts.part_key(
+        keys.index_key, header.vault_id, header.host, header.seq, header.number, header.uid
+    )
+    return framed + aead.seal_once(key, compress(fmt.encode_body(packs)), hashing.sha256(framed))
+
+
+def open_part(data: bytes, session: SessionId, vault_id: bytes, keys: DomainKeys) -> tuple[IndexedPack, ...]:
+    """Return the packs that an index part describes.
+
+    Args:
+        data: The object, its hash already checked against a signed root.
+        session: The session in its name.
+        vault_id: The vault.
+        keys: Of the domain and epoch that the snapshot names.
+
+    Raises:
+        IntegrityError: It is malformed, of another session, or not what was sealed.
+    """
+    what = f"index part of {session}"
+    header, framed, sealed = fmt.decode_part(data, what=what)
+    if (header.vault_id, header.host, header.seq) != (vault_id, session.host, session.seq):
+        raise CorruptObjectError(f"{what}: says that it belongs to {header.host}/{header.seq:010d}")
+    key = contexts.part_key(keys.index_key, vault_id, header.host, header.seq, header.number, header.uid)
+    body = aead.open_once(key, sealed, hashing.sha256(framed))
+    return fmt.decode_body(decompress(body, what=what), what=what)
