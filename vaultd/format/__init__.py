@@ -1,1 +1,4 @@
-"""The vault format, pure: bytes to values and back, no keys, no I/O. FORMAT.md beside it is normative."""
+"""The vault format, pure: bytes to values and back, no keys, no I/O.
+
+FORMAT.md beside it is normative.
+"""

@@ -16,15 +16,18 @@ from vaultd.core.errors import MalformedObjectError, UnsupportedVersionError
 
 T = TypeVar("T")
 
+UPGRADE = "Upgrade vaultd to read this vault."
+"""The hint of every `UnsupportedVersionError`."""
+
 MAGIC_BYTES = 8
 FRAME_BYTES = MAGIC_BYTES + 4
-MAX_NESTING = 8
 
 _ENCODER = msgspec.msgpack.Encoder()
 _U32 = struct.Struct("<I")
+_SHORT_ARRAY, _SMALL_NUMBERS = 0x90, 0x80
 
 
-class Packed(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True, kw_only=False):
+class Packed(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """Base of everything that is encoded: a MessagePack array in field order."""
 
 
@@ -53,10 +56,29 @@ def decode(kind: type[T], data: bytes | memoryview, *, what: str, limit: int) ->
     if len(data) > limit:
         raise MalformedObjectError(f"{what}: {len(data)} bytes, at most {limit} allowed")
     try:
-        value: T = _decoder(kind).decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+        value: T = _decoder(kind).decode(data)  # type: ignore[arg-type]  # types are hashable
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedObjectError(f"{what}: {error}") from error
     return value
+
+
+def decode_versioned(kind: type[T], data: bytes | memoryview, *, what: str, limit: int) -> T:
+    """Decode a struct whose first field is its version, which is 1 now.
+
+    Args:
+        kind: A `Packed` class whose first field is a `vaultd.format.fields.Version`.
+        data: As in `decode`.
+        what: As in `decode`.
+        limit: As in `decode`.
+
+    Raises:
+        UnsupportedVersionError: Of a newer version, whatever shape that has.
+        MalformedObjectError: As in `decode`.
+    """
+    # An array of up to 15 fields has one byte before its first field, which is itself below 128.
+    if len(data) > 1 and data[0] & 0xF0 == _SHORT_ARRAY and 1 < data[1] < _SMALL_NUMBERS:
+        raise UnsupportedVersionError(f"{what}: version {data[1]}, expected 1", hint=UPGRADE)
+    return decode(kind, data, what=what, limit=limit)
 
 
 def frame(magic: bytes, body: bytes) -> bytes:
@@ -64,7 +86,9 @@ def frame(magic: bytes, body: bytes) -> bytes:
     return magic + _U32.pack(len(body)) + body
 
 
-def unframe(magic: bytes, data: bytes | memoryview, *, what: str, limit: int) -> tuple[memoryview, memoryview]:
+def unframe(
+    magic: bytes, data: bytes | memoryview, *, what: str, limit: int
+) -> tuple[memoryview, memoryview]:
     """Split an object into its body and what follows the body.
 
     Args:
@@ -84,8 +108,7 @@ def unframe(magic: bytes, data: bytes | memoryview, *, what: str, limit: int) ->
     if found != magic:
         if found[:-1] == magic[:-1] and found[-1:].isdigit():
             raise UnsupportedVersionError(
-                f"{what}: format version {found[-1:].decode()}, this vaultd knows {magic[-1:].decode()}",
-                hint="Upgrade vaultd to read this vault.",
+                f"{what}: format version {chr(found[-1])}, expected {chr(magic[-1])}", hint=UPGRADE
             )
         raise MalformedObjectError(f"{what}: begins with {found!r}, expected {magic!r}")
     (length,) = _U32.unpack_from(view, MAGIC_BYTES)

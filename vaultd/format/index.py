@@ -8,8 +8,17 @@ associated data.
 from __future__ import annotations
 
 from vaultd.core.errors import MalformedObjectError
-from vaultd.format.codec import FRAME_BYTES, Packed, decode, encode, frame, unframe
-from vaultd.format.pack import DATA, META, Record, TableBody, columns_of, records_of
+from vaultd.format.codec import (
+    FRAME_BYTES,
+    Packed,
+    decode,
+    decode_versioned,
+    encode,
+    frame,
+    unframe,
+)
+from vaultd.format.fields import U32, Epoch, Hash, Id, Name, Number, Version
+from vaultd.format.pack import PackKind, PackSize, Record, TableBody, columns_of, records_of
 
 MAGIC = b"VLTINDX1"
 MAX_PART_BYTES = 8 << 20
@@ -17,7 +26,7 @@ MAX_PART_RAW_BYTES = 8 << 20
 MAX_HEADER_BYTES = 1 << 10
 
 
-class PartHeader(Packed):
+class PartHeader(Packed, frozen=True):
     """What stands in clear: enough to derive the key, nothing about the contents.
 
     Attributes:
@@ -30,16 +39,16 @@ class PartHeader(Packed):
         uid: 16 random bytes, so that no two parts share a key.
     """
 
-    vault_id: bytes
-    host: str
-    seq: int
-    number: int
-    domain: str
-    epoch: int
-    uid: bytes
+    vault_id: Id
+    host: Name
+    seq: Number
+    number: U32
+    domain: Name
+    epoch: Epoch
+    uid: Id
 
 
-class IndexedPack(Packed):
+class IndexedPack(Packed, frozen=True):
     """One pack and its records.
 
     Attributes:
@@ -51,22 +60,24 @@ class IndexedPack(Packed):
         table: Its records.
     """
 
-    seq: int
-    sha256: bytes
-    size: int
-    kind: int
-    first_offset: int
+    seq: Number
+    sha256: Hash
+    size: PackSize
+    kind: PackKind
+    first_offset: PackSize
     table: TableBody
 
 
-class PartBody(Packed):
+class PartBody(Packed, frozen=True):
     """The contents of an index part; ``v`` is 1."""
 
-    v: int
+    v: Version
     packs: tuple[IndexedPack, ...]
 
 
-def indexed_pack(seq: int, sha256: bytes, size: int, kind: int, records: list[Record]) -> IndexedPack:
+def indexed_pack(
+    seq: int, sha256: bytes, size: int, kind: int, records: list[Record]
+) -> IndexedPack:
     """Return a pack's line in an index part; it must hold at least one record."""
     return IndexedPack(seq, sha256, size, kind, records[0].offset, columns_of(records))
 
@@ -109,11 +120,6 @@ def decode_body(data: bytes, *, what: str) -> tuple[IndexedPack, ...]:
 
     Raises:
         MalformedObjectError: They break the format.
+        UnsupportedVersionError: Written by a newer vaultd.
     """
-    body = decode(PartBody, data, what=what, limit=MAX_PART_RAW_BYTES)
-    if body.v != 1:
-        raise MalformedObjectError(f"{what}: body version {body.v}, expected 1")
-    for pack in body.packs:
-        if pack.kind not in (DATA, META) or len(pack.sha256) != 32:  # noqa: PLR2004 - SHA-256
-            raise MalformedObjectError(f"{what}: pack of kind {pack.kind} with a hash of {len(pack.sha256)} bytes")
-    return body.packs
+    return decode_versioned(PartBody, data, what=what, limit=MAX_PART_RAW_BYTES).packs

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import base64
-import binascii
+from typing import Annotated
 
 import msgspec
 
 from vaultd.core.errors import MalformedObjectError, UnsupportedVersionError
-from vaultd.format.codec import Packed
+from vaultd.format.codec import UPGRADE, Packed
+from vaultd.format.fields import (
+    U32,
+    Count,
+    Epoch,
+    Hash,
+    Id,
+    Key,
+    MaybeHash,
+    MaybeNumber,
+    Name,
+    Number,
+    Text,
+)
 
 PUBLIC_KEY_BYTES = 1216
 """An MLKEM768-X25519 public key: 1184 bytes of ML-KEM, 32 of X25519."""
 
+PublicKey = Annotated[bytes, msgspec.Meta(min_length=PUBLIC_KEY_BYTES, max_length=PUBLIC_KEY_BYTES)]
+
 CHUNKER_GEAR = "gear-k/1"
 VAULT_FORMAT = 1
-_MAX_VAULT_JSON = 128 << 10
+MAX_VAULT_JSON_BYTES = 128 << 10
 
 
-class VaultBody(Packed):
+class VaultBody(Packed, frozen=True):
     """What a vault is: written once, at `init`.
 
     Attributes:
@@ -30,15 +45,15 @@ class VaultBody(Packed):
         label: A name for people.
     """
 
-    vault_id: bytes
-    created_ns: int
-    chunker: str
-    pack_bytes: int
-    admin_keys: tuple[bytes, ...]
-    label: str
+    vault_id: Id
+    created_ns: Count
+    chunker: Text
+    pack_bytes: U32
+    admin_keys: tuple[Key, ...]
+    label: Text
 
 
-class HostGrant(Packed):
+class HostGrant(Packed, frozen=True):
     """A host that may write.
 
     Attributes:
@@ -49,21 +64,21 @@ class HostGrant(Packed):
         until_seq: Last session that its key may sign; 0 means no end.
     """
 
-    host: str
-    verify_key: bytes
-    domain: str
-    from_seq: int
-    until_seq: int
+    host: Name
+    verify_key: Key
+    domain: Name
+    from_seq: Number
+    until_seq: MaybeNumber
 
 
-class KeeperGrant(Packed):
+class KeeperGrant(Packed, frozen=True):
     """A keeper that may write the log and revoke sessions."""
 
-    name: str
-    verify_key: bytes
+    name: Name
+    verify_key: Key
 
 
-class RecipientGrant(Packed):
+class RecipientGrant(Packed, frozen=True):
     """A recovery key to which domain keys are sealed.
 
     Attributes:
@@ -74,14 +89,14 @@ class RecipientGrant(Packed):
         revoked: No bundle may be sealed to it any more.
     """
 
-    label: str
-    form: str
-    public: bytes
-    added_ns: int
+    label: Text
+    form: Text
+    public: PublicKey
+    added_ns: Count
     revoked: bool
 
 
-class PolicyBody(Packed):
+class PolicyBody(Packed, frozen=True):
     """One version of who may do what; each carries the hash of the one before.
 
     Attributes:
@@ -95,24 +110,24 @@ class PolicyBody(Packed):
         min_age_days: No snapshot younger than this is forgotten by policy.
     """
 
-    vault_id: bytes
-    number: int
-    previous: bytes
-    created_ns: int
+    vault_id: Id
+    number: Epoch
+    previous: MaybeHash
+    created_ns: Count
     hosts: tuple[HostGrant, ...]
     keepers: tuple[KeeperGrant, ...]
     recipients: tuple[RecipientGrant, ...]
-    min_age_days: int
+    min_age_days: U32
 
 
-class SealedTo(Packed):
+class SealedTo(Packed, frozen=True):
     """Domain secrets sealed to one recovery key, by its key id."""
 
-    key_id: bytes
+    key_id: Id
     sealed: bytes
 
 
-class BundleBody(Packed):
+class BundleBody(Packed, frozen=True):
     """The keys of one domain and epoch: public halves in clear, secrets sealed.
 
     Attributes:
@@ -126,17 +141,17 @@ class BundleBody(Packed):
         sealed: The encoded `DomainSecrets`, once for each recovery key.
     """
 
-    vault_id: bytes
-    domain: str
-    epoch: int
-    created_ns: int
-    data_public: bytes
-    meta_public: bytes
-    commitment: bytes
+    vault_id: Id
+    domain: Name
+    epoch: Epoch
+    created_ns: Count
+    data_public: PublicKey
+    meta_public: PublicKey
+    commitment: Hash
     sealed: tuple[SealedTo, ...]
 
 
-class DomainSecrets(Packed):
+class DomainSecrets(Packed, frozen=True):
     """What only a recovery key opens.
 
     Attributes:
@@ -147,24 +162,25 @@ class DomainSecrets(Packed):
         chunker_key: K_cdc: secret of the chunker; stays the same over epochs.
     """
 
-    data_seed: bytes
-    meta_seed: bytes
-    chunk_id_key: bytes
-    index_key: bytes
-    chunker_key: bytes
+    data_seed: Key
+    meta_seed: Key
+    chunk_id_key: Key
+    index_key: Key
+    chunker_key: Key
 
 
 class _VaultJson(msgspec.Struct):
     vaultd_format: int
-    about: str
-    signed: str
+    about: str = ""
+    signed: str = ""
 
 
 def encode_vault_json(signed: bytes, *, vault_id: bytes) -> bytes:
     """Wrap the signed vault description as JSON, so that a person who meets it knows what it is."""
     text = _VaultJson(
         vaultd_format=VAULT_FORMAT,
-        about=f"A vaultd vault, id {vault_id.hex()}. Encrypted backups: do not change or delete anything here.",
+        about=f"A vaultd vault, id {vault_id.hex()}."
+        " Encrypted backups: do not change or delete anything here.",
         signed=base64.b64encode(signed).decode(),
     )
     return msgspec.json.format(msgspec.json.encode(text), indent=2) + b"\n"
@@ -177,15 +193,16 @@ def decode_vault_json(data: bytes) -> bytes:
         MalformedObjectError: Not a vault's description.
         UnsupportedVersionError: Written by a newer vaultd.
     """
-    if len(data) > _MAX_VAULT_JSON:
-        raise MalformedObjectError(f"vault.json: {len(data)} bytes, at most {_MAX_VAULT_JSON} allowed")
+    if len(data) > MAX_VAULT_JSON_BYTES:
+        raise MalformedObjectError(
+            f"vault.json: {len(data)} bytes, at most {MAX_VAULT_JSON_BYTES} allowed"
+        )
     try:
         text = msgspec.json.decode(data, type=_VaultJson)
         if text.vaultd_format != VAULT_FORMAT:
             raise UnsupportedVersionError(
-                f"vault.json: format {text.vaultd_format}, this vaultd knows {VAULT_FORMAT}",
-                hint="Upgrade vaultd to read this vault.",
+                f"vault.json: format {text.vaultd_format}, expected {VAULT_FORMAT}", hint=UPGRADE
             )
         return base64.b64decode(text.signed, validate=True)
-    except (msgspec.DecodeError, binascii.Error, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # of JSON, of UTF-8, or of base64
         raise MalformedObjectError(f"vault.json: {error}") from error

@@ -5,8 +5,8 @@
     frame("VLTPACK1", PackHeader) | record 0 … record n-1 | table | padding | trailer (20)
     trailer: u32 record count | u32 table length | u32 padding length | "VLTEND_1"
 
-Each record is AES-256-GCM under the pack's key, with its position as nonce and
-``SHA-256(header) || u32 position || u32 method << 24 | raw length`` (big-endian) as associated data.
+Each record is AES-256-GCM under the pack's key, with its position as nonce and as associated data
+``SHA-256(framed header) || u32 position || u32 method << 24 | raw length`` (big-endian).
 The table is sealed as one more record, with position n and raw length 0, so that lengths inside a
 pack are visible to nobody who cannot open it.
 """
@@ -15,9 +15,13 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import Annotated
 
-from vaultd.core.errors import MalformedObjectError
-from vaultd.format.codec import FRAME_BYTES, Packed, decode, encode, frame, unframe
+from msgspec import Meta
+
+from vaultd.core.errors import MalformedObjectError, UnsupportedVersionError
+from vaultd.format.codec import FRAME_BYTES, UPGRADE, Packed, decode, encode, frame, unframe
+from vaultd.format.fields import U32, Hash, Id, Name, Number
 
 MAGIC = b"VLTPACK1"
 END = b"VLTEND_1"
@@ -36,6 +40,12 @@ MAX_RECORDS = 1 << 16
 MAX_CHUNK_BYTES = 8 << 20
 MAX_TABLE_BYTES = 4 << 20
 PADDING_UNIT = 64 << 10
+TAG_BYTES = 16
+"""What sealing adds to the length of a plaintext."""
+
+PackKind = Annotated[int, Meta(ge=DATA, le=META)]
+PackSize = Annotated[int, Meta(ge=1, le=MAX_PACK_BYTES)]
+SealedKey = Annotated[bytes, Meta(min_length=SEALED_KEY_BYTES, max_length=SEALED_KEY_BYTES)]
 
 _AAD = struct.Struct(">II")
 _LENGTH = 0xFFFFFF
@@ -43,7 +53,7 @@ _METHODS = 2
 _U32 = struct.Struct("<I")
 
 
-class PackHeader(Packed):
+class PackHeader(Packed, frozen=True):
     """What stands in clear at the beginning of a pack.
 
     Attributes:
@@ -58,18 +68,18 @@ class PackHeader(Packed):
         commitment: Commits to the pack's key, so that it cannot be opened in two ways.
     """
 
-    vault_id: bytes
-    host: str
-    seq: int
-    kind: int
-    uid: bytes
-    suite: int
-    key_id: bytes
-    sealed: bytes
-    commitment: bytes
+    vault_id: Id
+    host: Name
+    seq: Number
+    kind: PackKind
+    uid: Id
+    suite: U32
+    key_id: Id
+    sealed: SealedKey
+    commitment: Hash
 
 
-class TableBody(Packed):
+class TableBody(Packed, frozen=True):
     """The table of a pack: one column each.
 
     Attributes:
@@ -127,10 +137,9 @@ def decode_header(data: bytes | memoryview, *, what: str) -> tuple[PackHeader, i
     """
     body, _ = unframe(MAGIC, data, what=what, limit=MAX_HEADER_BYTES)
     header = decode(PackHeader, body, what=what, limit=MAX_HEADER_BYTES)
-    if header.suite != SUITE or header.kind not in (DATA, META) or len(header.sealed) != SEALED_KEY_BYTES:
-        raise MalformedObjectError(
-            f"{what}: suite {header.suite}, kind {header.kind}, sealed key of {len(header.sealed)} bytes;"
-            f" expected suite {SUITE}, kind {DATA} or {META}, {SEALED_KEY_BYTES} bytes"
+    if header.suite != SUITE:
+        raise UnsupportedVersionError(
+            f"{what}: cipher suite {header.suite}, expected {SUITE}", hint=UPGRADE
         )
     return header, FRAME_BYTES + len(body)
 
@@ -156,8 +165,10 @@ def decode_trailer(data: bytes | memoryview, *, what: str) -> Trailer:
     records, table, padding, end = TRAILER.unpack(bytes(data[-TRAILER.size :]))
     if end != END:
         raise MalformedObjectError(f"{what}: ends with {end!r}, expected {END!r}")
-    if records > MAX_RECORDS or table > MAX_TABLE_BYTES or padding > PADDING_UNIT:
-        raise MalformedObjectError(f"{what}: trailer names {records} records, table of {table}, padding of {padding}")
+    if records > MAX_RECORDS or table > MAX_TABLE_BYTES or padding >= PADDING_UNIT:
+        raise MalformedObjectError(
+            f"{what}: trailer names {records} records, table of {table}, padding of {padding}"
+        )
     return Trailer(records=records, table_bytes=table, padding=padding)
 
 
@@ -193,7 +204,9 @@ def decode_table(data: bytes, *, first_offset: int, what: str) -> list[Record]:
         MalformedObjectError: It breaks the format.
     """
     return records_of(
-        decode(TableBody, data, what=what, limit=MAX_TABLE_BYTES), first_offset=first_offset, what=what
+        decode(TableBody, data, what=what, limit=MAX_TABLE_BYTES),
+        first_offset=first_offset,
+        what=what,
     )
 
 
@@ -204,20 +217,29 @@ def records_of(table: TableBody, *, first_offset: int, what: str) -> list[Record
         MalformedObjectError: Columns of different lengths, or numbers out of bounds.
     """
     count, rest = divmod(len(table.ids), CHUNK_ID_BYTES)
-    if rest or len(table.stored) != 4 * count or len(table.raws) != 4 * count or count > MAX_RECORDS:
+    if rest or count > MAX_RECORDS or not 4 * count == len(table.stored) == len(table.raws):
         raise MalformedObjectError(
-            f"{what}: table columns of {len(table.ids)}, {len(table.stored)} and {len(table.raws)} bytes"
+            f"{what}: columns of {len(table.ids)}, {len(table.stored)}, {len(table.raws)} bytes"
         )
     records = []
     offset = first_offset
     stored_column = struct.unpack(f"<{count}I", table.stored)
     for position, raw in enumerate(struct.unpack(f"<{count}I", table.raws)):
         stored, method, length = stored_column[position], raw >> 24, raw & _LENGTH
-        if method >= _METHODS or length > MAX_CHUNK_BYTES or stored > MAX_CHUNK_BYTES + 4096:
-            raise MalformedObjectError(f"{what}: record {position} has method {method}, {length} raw, {stored} stored")
+        if method >= _METHODS or not 0 < length <= MAX_CHUNK_BYTES or not _fits(stored, length):
+            raise MalformedObjectError(
+                f"{what}: record {position} has method {method}, {length} raw, {stored} stored"
+            )
         chunk_id = table.ids[CHUNK_ID_BYTES * position : CHUNK_ID_BYTES * (position + 1)]
         records.append(Record(chunk_id, position, offset, stored, method, length))
         offset += stored
     if offset > MAX_PACK_BYTES:
-        raise MalformedObjectError(f"{what}: records end at {offset}, at most {MAX_PACK_BYTES} allowed")
+        raise MalformedObjectError(
+            f"{what}: records end at {offset}, at most {MAX_PACK_BYTES} allowed"
+        )
     return records
+
+
+def _fits(stored: int, raw: int) -> bool:
+    # What zstd does not make shorter is stored as it is.
+    return TAG_BYTES < stored <= raw + TAG_BYTES

@@ -132,7 +132,8 @@ class RevokedBody(Packed, frozen=True, tag="revoked"):
 OutcomeBody = RootBody | SupersededBody | RevokedBody
 
 
-class PackRef(Packed, frozen=True):
+@dataclass(frozen=True, slots=True)
+class PackRef:
     """One pack that a snapshot needs.
 
     Attributes:
@@ -142,10 +143,26 @@ class PackRef(Packed, frozen=True):
         part: Position in ``RefsSection.parts`` of the index part that describes it.
     """
 
-    seq: Number
-    sha256: Hash
-    size: PackSize
-    part: U32
+    seq: int
+    sha256: bytes
+    size: int
+    part: int
+
+
+class PackColumns(Packed, frozen=True):
+    """All packs that a snapshot needs, ascending by session and hash, one column each.
+
+    Attributes:
+        seqs: Fields of `PackRef`: u32 little-endian each.
+        sha256s: 32 bytes each.
+        sizes: u32 little-endian each.
+        parts: u32 little-endian each.
+    """
+
+    seqs: bytes
+    sha256s: bytes
+    sizes: bytes
+    parts: bytes
 
 
 class PartRef(Packed, frozen=True):
@@ -187,7 +204,7 @@ class RefsSection(Packed, frozen=True):
     store: Text
     tags: tuple[Text, ...]
     counts: CountsBody
-    packs: Annotated[tuple[PackRef, ...], Meta(max_length=MAX_PACKS)]
+    packs: PackColumns
     parts: Annotated[tuple[PartRef, ...], Meta(max_length=MAX_PARTS)]
 
 
@@ -233,6 +250,40 @@ class MetaSection(Packed, frozen=True):
     groups: dict[U32, Text]
     options: bytes
     problems: Annotated[tuple[ProblemBody, ...], Meta(max_length=MAX_PROBLEMS)]
+
+
+def pack_columns(refs: Iterable[PackRef]) -> PackColumns:
+    """Return packs as columns; they must come in order."""
+    seqs, sizes, parts = array("I"), array("I"), array("I")
+    sha256s = bytearray()
+    for ref in refs:
+        seqs.append(ref.seq)
+        sha256s += ref.sha256
+        sizes.append(ref.size)
+        parts.append(ref.part)
+    return PackColumns(seqs.tobytes(), bytes(sha256s), sizes.tobytes(), parts.tobytes())
+
+
+def pack_refs(refs: RefsSection, *, what: str) -> Iterator[PackRef]:
+    """Yield the packs of a refs section, one after the other.
+
+    Raises:
+        MalformedObjectError: Columns of different lengths, or a part that is not there.
+    """
+    columns = refs.packs
+    count, rest = divmod(len(columns.sha256s), _SHA256_BYTES)
+    numbers = [array("I"), array("I"), array("I")]
+    for column, stored in zip(numbers, (columns.seqs, columns.sizes, columns.parts), strict=True):
+        if rest or len(stored) != 4 * count:
+            raise MalformedObjectError(f"{what}: columns of packs differ in length")
+        column.frombytes(stored)
+    for at, (seq, size, part) in enumerate(zip(*numbers, strict=True)):
+        if part >= len(refs.parts):
+            raise MalformedObjectError(
+                f"{what}: pack {at} names index part {part} of {len(refs.parts)}"
+            )
+        sha256 = columns.sha256s[_SHA256_BYTES * at : _SHA256_BYTES * (at + 1)]
+        yield PackRef(seq, sha256, size, part)
 
 
 class ForgetBody(Packed, frozen=True, tag="forget"):

@@ -62,7 +62,9 @@ def encode_signed(kind: SignedKind, body: bytes, signatures: tuple[Signature, ..
     return frame(kind.magic, body) + bytes([len(signatures)]) + tail
 
 
-def decode_signed(kind: SignedKind, data: bytes, *, what: str) -> tuple[bytes, tuple[Signature, ...]]:
+def decode_signed(
+    kind: SignedKind, data: bytes, *, what: str
+) -> tuple[bytes, tuple[Signature, ...]]:
     """Split a signed object into body and signatures, without believing either.
 
     Raises:
@@ -76,7 +78,10 @@ def decode_signed(kind: SignedKind, data: bytes, *, what: str) -> tuple[bytes, t
     if not 1 <= count <= MAX_SIGNATURES or len(tail) != 1 + count * _ENTRY_BYTES:
         raise MalformedObjectError(f"{what}: {len(tail)} bytes of signatures do not hold {count}")
     signatures = tuple(
-        Signature(key_id=bytes(tail[at : at + KEY_ID_BYTES]), value=bytes(tail[at + KEY_ID_BYTES : at + _ENTRY_BYTES]))
+        Signature(
+            key_id=bytes(tail[at : at + KEY_ID_BYTES]),
+            value=bytes(tail[at + KEY_ID_BYTES : at + _ENTRY_BYTES]),
+        )
         for at in range(1, len(tail), _ENTRY_BYTES)
     )
     return bytes(body), signatures

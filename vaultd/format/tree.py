@@ -12,10 +12,14 @@ import sys
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
 
 from vaultd.core.errors import MalformedObjectError
 from vaultd.core.tree import COLUMNS, MODE, SIZE, Extra, Listing, is_regular
-from vaultd.format.codec import Packed, decode, encode
+from vaultd.format.codec import Packed, decode_versioned, encode
+from vaultd.format.fields import U32, Count, Version
 from vaultd.format.pack import CHUNK_ID_BYTES, MAX_CHUNK_BYTES
 
 NONE, MANY, LISTED = 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD
@@ -25,6 +29,12 @@ MAX_BLOCK_BYTES = 7 << 20
 MAX_PATH_BYTES = 1 << 20
 MAX_NAME_BYTES = 255
 MAX_DEPTH = 1024
+MAX_TARGET_BYTES = 64 << 10
+MAX_GROUP_BYTES = 32
+MAX_XATTR_NAME_BYTES, MAX_XATTR_BYTES = 255, 64 << 10
+
+XattrName = Annotated[bytes, Meta(min_length=1, max_length=MAX_XATTR_NAME_BYTES)]
+XattrValue = Annotated[bytes, Meta(max_length=MAX_XATTR_BYTES)]
 
 _U32 = struct.Struct("<I")
 _WIDTH = 8 * len(COLUMNS)
@@ -34,19 +44,19 @@ if sys.byteorder != "little":  # pragma: no cover - no such machine is supported
     raise ImportError("vaultd needs a little-endian machine")
 
 
-class ExtraBody(Packed):
+class ExtraBody(Packed, frozen=True):
     """Fields of `vaultd.core.tree.Extra`, in its order; segments flattened, absent as ``None``."""
 
-    link_target: bytes
-    rdev: int
-    link_group: bytes
-    xattrs: tuple[tuple[bytes, bytes], ...]
-    flags: int
+    link_target: Annotated[bytes, Meta(max_length=MAX_TARGET_BYTES)]
+    rdev: Count
+    link_group: Annotated[bytes, Meta(max_length=MAX_GROUP_BYTES)]
+    xattrs: tuple[tuple[XattrName, XattrValue], ...]
+    flags: U32
     segments: tuple[int, ...] | None
     changed: bool
 
 
-class BlockBody(Packed):
+class BlockBody(Packed, frozen=True):
     """One part of one directory.
 
     Attributes:
@@ -62,7 +72,7 @@ class BlockBody(Packed):
         extras: By position.
     """
 
-    v: int
+    v: Version
     path: bytes
     names: bytes
     stats: bytes
@@ -156,14 +166,26 @@ def encode_block(block: Block) -> bytes:
         )
     )
     if len(body) > MAX_BLOCK_BYTES:
-        raise MalformedObjectError(f"tree block of {len(body)} bytes, at most {MAX_BLOCK_BYTES} allowed")
+        raise MalformedObjectError(
+            f"tree block of {len(body)} bytes, at most {MAX_BLOCK_BYTES} allowed"
+        )
     return _U32.pack(len(body)) + body
 
 
 def _extra_body(extra: Extra) -> ExtraBody:
-    segments = None if extra.segments is None else tuple(number for pair in extra.segments for number in pair)
+    segments = (
+        None
+        if extra.segments is None
+        else tuple(number for pair in extra.segments for number in pair)
+    )
     return ExtraBody(
-        extra.link_target, extra.rdev, extra.link_group, extra.xattrs, extra.flags, segments, extra.changed
+        extra.link_target,
+        extra.rdev,
+        extra.link_group,
+        extra.xattrs,
+        extra.flags,
+        segments,
+        extra.changed,
     )
 
 
@@ -192,10 +214,7 @@ def decode_body(data: bytes | memoryview, *, what: str) -> BlockBody:
     Raises:
         MalformedObjectError: It breaks the format.
     """
-    body = decode(BlockBody, data, what=what, limit=MAX_BLOCK_BYTES)
-    if body.v != 1:
-        raise MalformedObjectError(f"{what}: block version {body.v}, expected 1")
-    return body
+    return decode_versioned(BlockBody, data, what=what, limit=MAX_BLOCK_BYTES)
 
 
 def decode_block(data: bytes | memoryview, *, what: str) -> Block:
@@ -214,16 +233,19 @@ def open_body(body: BlockBody, *, what: str) -> Block:
         MalformedObjectError: It breaks the format.
     """
     _check_path(body.path, what)
-    names = body.names.split(b"\0") if body.stats else []
+    names = body.names.split(b"\0") if body.names else []
     count = len(names)
-    if len(body.stats) != _WIDTH * count or len(body.where) != 4 * count or len(body.offsets) != 4 * count:
+    if len(body.stats) != _WIDTH * count or not 4 * count == len(body.where) == len(body.offsets):
         raise MalformedObjectError(f"{what}: columns do not fit {count} names")
     _check_names(names, what)
     stats = array("q")
     stats.frombytes(body.stats)
-    extras = {position: _extra(extra, what) for position, extra in body.extras.items()}
-    if any(not 0 <= position < count for position in (*body.extras, *body.many)):
-        raise MalformedObjectError(f"{what}: extras or extents of an entry that is not there")
+    if any(not 0 <= position < count for position in body.extras):
+        raise MalformedObjectError(f"{what}: extras of an entry that is not there")
+    sizes = stats[SIZE * count : (SIZE + 1) * count]
+    extras = {
+        position: _extra(extra, sizes[position], what) for position, extra in body.extras.items()
+    }
     listing = Listing(body.path, names, stats, extras)
     return Block(listing, _contents(body, listing, what))
 
@@ -238,28 +260,43 @@ def _check_path(path: bytes, what: str) -> None:
 def _check_names(names: list[bytes], what: str, *, ascending: bool = True) -> None:
     before = b""
     for name in names:
-        if not 0 < len(name) <= MAX_NAME_BYTES or name in {b".", b".."} or b"/" in name or b"\0" in name:
+        if (
+            not 0 < len(name) <= MAX_NAME_BYTES
+            or name in {b".", b".."}
+            or b"/" in name
+            or b"\0" in name
+        ):
             raise MalformedObjectError(f"{what}: {name[:80]!r} is not a name")
         if ascending and name <= before:
             raise MalformedObjectError(f"{what}: name {name[:80]!r} after {before[:80]!r}")
         before = name
 
 
-def _extra(body: ExtraBody, what: str) -> Extra:
-    segments = None
-    if body.segments is not None:
-        numbers = body.segments
-        segments = tuple(zip(numbers[::2], numbers[1::2], strict=False))
-        end = 0
-        for offset, length in segments:
-            if offset < end or length <= 0:
-                raise MalformedObjectError(f"{what}: sparse segments overlap or are empty")
-            end = offset + length
-        if len(numbers) % 2:
-            raise MalformedObjectError(f"{what}: {len(numbers)} numbers of sparse segments")
+def _extra(body: ExtraBody, size: int, what: str) -> Extra:
+    segments = None if body.segments is None else _segments(body.segments, size, what)
     return Extra(
-        body.link_target, body.rdev, body.link_group, body.xattrs, body.flags, segments, body.changed
+        body.link_target,
+        body.rdev,
+        body.link_group,
+        body.xattrs,
+        body.flags,
+        segments,
+        body.changed,
     )
+
+
+def _segments(numbers: tuple[int, ...], size: int, what: str) -> tuple[tuple[int, int], ...]:
+    if len(numbers) % 2:
+        raise MalformedObjectError(f"{what}: {len(numbers)} numbers of sparse segments")
+    segments = tuple(zip(numbers[::2], numbers[1::2], strict=True))
+    end = 0
+    for offset, length in segments:
+        if offset < end or length <= 0:
+            raise MalformedObjectError(f"{what}: sparse segments overlap or are empty")
+        end = offset + length
+    if end > size:
+        raise MalformedObjectError(f"{what}: sparse segments end at {end} of {size}")
+    return segments
 
 
 def content_bytes(listing: Listing, position: int) -> int:
@@ -275,7 +312,13 @@ def _contents(body: BlockBody, listing: Listing, what: str) -> list[Content]:
     where.frombytes(body.where)
     offsets = array("I")
     offsets.frombytes(body.offsets)
-    ids = [body.chunks[at : at + CHUNK_ID_BYTES] for at in range(0, len(body.chunks), CHUNK_ID_BYTES)]
+    if len(body.chunks) % CHUNK_ID_BYTES or len(body.many) != where.count(MANY) + where.count(
+        LISTED
+    ):
+        raise MalformedObjectError(f"{what}: chunk ids or extents that no entry needs")
+    ids = [
+        body.chunks[at : at + CHUNK_ID_BYTES] for at in range(0, len(body.chunks), CHUNK_ID_BYTES)
+    ]
     sizes = listing.column(SIZE)
     modes = listing.column(MODE)
     contents: list[Content] = []
@@ -302,5 +345,3 @@ def _many(body: BlockBody, position: int, what: str, *, listed: bool) -> Content
     if not listed:
         return packed
     return tuple(packed[at : at + CHUNK_ID_BYTES] for at in range(0, len(packed), CHUNK_ID_BYTES))
-
-
