@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
 from msgspec import Meta
 
+from vaultd.core.errors import MalformedObjectError
 from vaultd.format.codec import Packed, decode_versioned, encode
 from vaultd.format.fields import (
     U32,
@@ -22,9 +26,9 @@ from vaultd.format.fields import (
     Version,
 )
 from vaultd.format.index import MAX_PART_BYTES
-from vaultd.format.pack import PackSize
 
 SECTION_LIMIT = 64 << 20
+_SHA256_BYTES = 32
 MAX_PACKS, MAX_PARTS, MAX_TREE_CHUNKS = 1 << 21, 1 << 20, 1 << 21
 MAX_PROBLEMS = 10_000
 
@@ -149,6 +153,9 @@ class PackRef:
     part: int
 
 
+PackColumn = Annotated[bytes, Meta(max_length=4 * MAX_PACKS)]
+
+
 class PackColumns(Packed, frozen=True):
     """All packs that a snapshot needs, ascending by session and hash, one column each.
 
@@ -159,10 +166,10 @@ class PackColumns(Packed, frozen=True):
         parts: u32 little-endian each.
     """
 
-    seqs: bytes
-    sha256s: bytes
-    sizes: bytes
-    parts: bytes
+    seqs: PackColumn
+    sha256s: Annotated[bytes, Meta(max_length=_SHA256_BYTES * MAX_PACKS)]
+    sizes: PackColumn
+    parts: PackColumn
 
 
 class PartRef(Packed, frozen=True):

@@ -2,39 +2,13 @@
 
 from __future__ import annotations
 
-import struct
-
-from vaultd.compression import Compressor, Decompressor
-from vaultd.core.errors import CorruptObjectError, MalformedObjectError
+from vaultd.core.errors import CorruptObjectError
 from vaultd.core.snapshot import SessionId
 from vaultd.crypto import aead, hashing
 from vaultd.format import index as fmt
 from vaultd.format.index import IndexedPack, PartHeader
-from vaultd.vault import contexts
+from vaultd.vault import contexts, pieces
 from vaultd.vault.keyring import DomainKeys
-
-_METHOD_AND_LENGTH = struct.Struct("<I")
-_LENGTH = 0xFFFFFF
-
-
-def compress(raw: bytes) -> bytes:
-    """Return ``u32 method << 24 | raw length`` and the compressed bytes; for parts and sections."""
-    method, body = Compressor("better").compress(raw)
-    return _METHOD_AND_LENGTH.pack(method << 24 | len(raw)) + bytes(body)
-
-
-def decompress(packed: bytes, *, what: str) -> bytes:
-    """Undo `compress`.
-
-    Raises:
-        MalformedObjectError: Too short, or lengths out of bounds.
-        CorruptObjectError: It does not decompress to what it promises.
-    """
-    if len(packed) < _METHOD_AND_LENGTH.size:
-        raise MalformedObjectError(f"{what}: {len(packed)} bytes, expected at least {_METHOD_AND_LENGTH.size}")
-    (head,) = _METHOD_AND_LENGTH.unpack_from(packed)
-    return bytes(Decompressor().decompress(head >> 24, memoryview(packed)[4:], head & _LENGTH))
-
 
 def seal_part(header: PartHeader, packs: tuple[IndexedPack, ...], keys: DomainKeys) -> bytes:
     """Return an index part, ready to be put."""
@@ -42,7 +16,7 @@ def seal_part(header: PartHeader, packs: tuple[IndexedPack, ...], keys: DomainKe
     key = contexts.part_key(
         keys.index_key, header.vault_id, header.host, header.seq, header.number, header.uid
     )
-    return framed + aead.seal_once(key, compress(fmt.encode_body(packs)), hashing.sha256(framed))
+    return framed + aead.seal_once(key, pieces.compress(fmt.encode_body(packs)), hashing.sha256(framed))
 
 
 def open_part(data: bytes, session: SessionId, vault_id: bytes, keys: DomainKeys) -> tuple[IndexedPack, ...]:
@@ -63,4 +37,4 @@ def open_part(data: bytes, session: SessionId, vault_id: bytes, keys: DomainKeys
         raise CorruptObjectError(f"{what}: says that it belongs to {header.host}/{header.seq:010d}")
     key = contexts.part_key(keys.index_key, vault_id, header.host, header.seq, header.number, header.uid)
     body = aead.open_once(key, sealed, hashing.sha256(framed))
-    return fmt.decode_body(decompress(body, what=what), what=what)
+    return fmt.decode_body(pieces.decompress(body, limit=fmt.MAX_PART_RAW_BYTES, what=what), what=what)
