@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from vaultd.crypto import kdf
+from vaultd.crypto import hashing, kdf
 
 _SEQ = struct.Struct(">Q")
 _NUMBER = struct.Struct(">I")
@@ -26,7 +26,9 @@ def pack_keys(pack_key: bytes) -> tuple[bytes, bytes]:
     return kdf.derive(pack_key, b"vaultd/1 enc"), kdf.derive(pack_key, b"vaultd/1 commit")
 
 
-def part_key(index_key: bytes, vault_id: bytes, host: str, seq: int, number: int, uid: bytes) -> bytes:
+def part_key(
+    index_key: bytes, vault_id: bytes, host: str, seq: int, number: int, uid: bytes
+) -> bytes:
     """Return the key of one index part."""
     info = b"vaultd/1 index" + session(vault_id, host, seq) + _NUMBER.pack(number) + uid
     return kdf.derive(index_key, info)
@@ -50,3 +52,13 @@ def meta_info(vault_id: bytes, host: str, seq: int) -> bytes:
 def tags_key(index_key: bytes, vault_id: bytes, number: int) -> bytes:
     """Return the key of the tag names in one log entry."""
     return kdf.derive(index_key, b"vaultd/1 tags" + vault_id + _SEQ.pack(number))
+
+
+def bundle_info(vault_id: bytes, domain: str, epoch: int) -> bytes:
+    """Return what the secrets of a domain and epoch are sealed with."""
+    return b"vaultd/1 domain" + vault_id + _NUMBER.pack(epoch) + domain.encode()
+
+
+def bundle_commitment(secrets: bytes) -> bytes:
+    """Return what a bundle says of its encoded secrets, so that all copies seal the same ones."""
+    return hashing.sha256(b"vaultd/1 bundle commit" + secrets)

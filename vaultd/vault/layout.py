@@ -17,6 +17,7 @@ OUTCOMES = "snap/"
 LOG = "log/"
 
 HOST_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+_BUNDLE = re.compile(r"keys/dom/([a-z0-9][a-z0-9-]{0,39})/(\d{6})(?:\.(\d{3}))?")
 _SESSION = re.compile(r"(?:sess|snap)/([a-z0-9-]{1,40})/(\d{10})")
 _HASHED = re.compile(r"(?:packs|index)/([a-z0-9-]{1,40})/(\d{10})/([0-9a-f]{64})")
 
@@ -26,9 +27,12 @@ def policy(number: int) -> str:
     return f"{POLICIES}{number:06d}"
 
 
-def bundle(domain: str, epoch: int) -> str:
-    """Return the name of a domain bundle."""
-    return f"{BUNDLES}{domain}/{epoch:06d}"
+def bundle(domain: str, epoch: int, copy: int = 0) -> str:
+    """Return the name of a domain bundle.
+
+    Copies hold the same secrets, sealed to the recovery keys of their time; the highest counts.
+    """
+    return f"{BUNDLES}{domain}/{epoch:06d}" + (f".{copy:03d}" if copy else "")
 
 
 def intent(session: SessionId) -> str:
@@ -54,6 +58,18 @@ def part(session: SessionId, sha256: bytes) -> str:
 def log_entry(number: int) -> str:
     """Return the name of a log entry."""
     return f"{LOG}{number:010d}"
+
+
+def bundle_of(name: str) -> tuple[str, int, int]:
+    """Return domain, epoch and copy that a bundle's name stands for.
+
+    Raises:
+        MalformedObjectError: It is no such name.
+    """
+    match = _BUNDLE.fullmatch(name)
+    if match is None:
+        raise MalformedObjectError(f"object {name!r}: not the name of a domain bundle")
+    return match[1], int(match[2]), int(match[3] or 0)
 
 
 def session_of(name: str) -> SessionId:
