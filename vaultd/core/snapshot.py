@@ -53,3 +53,56 @@ class Counts:
     data_added: int = 0
     stored_added: int = 0
     problems: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """One committed snapshot, as it is listed and chosen.
+
+    Attributes:
+        session: Which host's run made it.
+        root_sha256: SHA-256 of its root object; its first hex digits are the id that people use.
+        kind: Full, differential or incremental.
+        chain: Session of the full that its chain begins with.
+        base: Session of the snapshot that it was compared with; 0 for none.
+        store_id: Which store, 16 bytes.
+        epoch: Epoch of the keys it was sealed with.
+        started_ns: When the capture began; the recovery instant.
+        ended_ns: When the capture ended.
+        store: Name of the store; empty when the keys at hand do not show it.
+        tags: Tags, later changes included.
+        hostname: The machine; empty when not shown.
+        username: Who ran it; empty when not shown.
+        roots: Captured paths; empty when not shown.
+        counts: Numbers; all 0 when not shown.
+        stored: Bytes of all packs that it needs.
+        software: Program and version.
+    """
+
+    session: SessionId
+    root_sha256: bytes
+    kind: Kind
+    chain: int
+    base: int
+    store_id: bytes
+    epoch: int
+    started_ns: int
+    ended_ns: int
+    store: str
+    tags: tuple[str, ...]
+    hostname: str
+    username: str
+    roots: tuple[bytes, ...]
+    counts: Counts
+    stored: int
+    software: str
+
+    @property
+    def id(self) -> str:
+        """The full id, 64 hex digits."""
+        return self.root_sha256.hex()
+
+    @property
+    def short_id(self) -> str:
+        """The first eight digits of the id."""
+        return self.root_sha256.hex()[:8]

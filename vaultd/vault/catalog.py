@@ -1,0 +1,199 @@
+"""What is live in a vault, remembered on this machine: outcomes and the log, verified once.
+
+The catalog is a cache; everything in it was verified when it was read, and it can be thrown away.
+What was once seen here and is gone from the vault is reported: a provider that drops snapshots or
+shows an older state is noticed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from vaultd.backends.base import Backend
+from vaultd.core.errors import IntegrityError
+from vaultd.core.snapshot import Counts, Kind, SessionId, Snapshot
+from vaultd.crypto import aead, hashing
+from vaultd.format.codec import decode, encode
+from vaultd.format.session import ForgetBody, LogBody, RefsSection, RootBody, TagBody, TagNames, pack_refs
+from vaultd.vault import contexts, layout, roots
+from vaultd.vault.keyring import DomainKeys
+from vaultd.vault.log import EMPTY, LogHead, read_after
+from vaultd.vault.trust import Trust
+
+KeyFinder = Callable[[str, int], DomainKeys | None]
+"""Returns the keys of a domain and epoch, or ``None`` when they are not at hand."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS outcome (
+  host TEXT NOT NULL, seq INTEGER NOT NULL, summary BLOB, hidden INTEGER NOT NULL,
+  PRIMARY KEY (host, seq)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS log (number INTEGER PRIMARY KEY, sha256 BLOB NOT NULL, body BLOB NOT NULL);
+"""
+_SUMMARY_LIMIT = 16 << 20
+
+
+class Catalog:
+    """Outcomes and log entries of one vault.
+
+    Args:
+        path: SQLite file; made when it is not there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        for statement in _SCHEMA.split(";"):
+            self._db.execute(statement)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def refresh_log(self, backend: Backend, trust: Trust) -> LogHead:
+        """Read what was appended to the log since the last time, and return its head.
+
+        Raises:
+            BrokenChainError: What was seen before is gone or was rewritten.
+            IntegrityError: An entry cannot be believed.
+        """
+        for entry in read_after(backend, trust, self.log_head()):
+            self._db.execute(
+                "INSERT OR IGNORE INTO log VALUES (?,?,?)", (entry.head.number, entry.head.sha256, encode(entry.body))
+            )
+        return self.log_head()
+
+    def log_head(self) -> LogHead:
+        """Return the newest log entry seen."""
+        row = self._db.execute("SELECT number, sha256 FROM log ORDER BY number DESC LIMIT 1").fetchone()
+        return EMPTY if row is None else LogHead(*row)
+
+    def _events(self) -> list[LogBody]:
+        rows = self._db.execute("SELECT body FROM log ORDER BY number")
+        return [decode(LogBody, row[0], what="log entry in the catalog", limit=_SUMMARY_LIMIT) for row in rows]
+
+    def forgotten(self) -> set[SessionId]:
+        """Return the snapshots that the log says are forgotten."""
+        events = (body.event for body in self._events())
+        return {SessionId(host=event.host, seq=event.seq) for event in events if isinstance(event, ForgetBody)}
+
+    def refresh(self, backend: Backend, trust: Trust, keys: KeyFinder) -> list[str]:
+        """Read what is new in the vault.
+
+        Returns:
+            What is wrong with it, one sentence each: outcomes that cannot be believed, and
+            snapshots that were here before and are gone.
+
+        Raises:
+            BrokenChainError: The log is not what it was.
+        """
+        self.refresh_log(backend, trust)
+        findings = []
+        known = {(host, seq): hidden for host, seq, hidden in self._db.execute("SELECT host, seq, hidden FROM outcome")}
+        seen = set()
+        for info in backend.list(layout.OUTCOMES):
+            try:
+                session = layout.session_of(info.name)
+                seen.add((session.host, session.seq))
+                if known.get((session.host, session.seq), 1):
+                    self._remember(session, backend.get(info.name), trust, keys)
+            except IntegrityError as error:
+                findings.append(f"outcome {info.name}: {error.message}")
+        forgotten = self.forgotten()
+        for host, seq in sorted(set(known) - seen):
+            session = SessionId(host=host, seq=seq)
+            if session not in forgotten:
+                findings.append(f"snapshot {session}: seen before and gone from the vault")
+        return findings
+
+    def _remember(self, session: SessionId, data: bytes, trust: Trust, keys: KeyFinder) -> None:
+        body = roots.open_outcome(data, session, trust)
+        summary = None
+        hidden = False
+        if isinstance(body, RootBody):
+            found = keys(trust.host_domain(session.host), body.epoch)
+            hidden = found is None
+            summary = encode(summarise(body, hashing.sha256(data), found))
+        self._db.execute("INSERT OR REPLACE INTO outcome VALUES (?,?,?,?)", (session.host, session.seq, summary, hidden))
+
+    def snapshots(self, trust: Trust, keys: KeyFinder) -> list[Snapshot]:
+        """Return the live snapshots, oldest first."""
+        forgotten = self.forgotten()
+        tags = self._tags(trust, keys)
+        found = []
+        for (summary,) in self._db.execute("SELECT summary FROM outcome WHERE summary IS NOT NULL"):
+            snapshot = decode(Snapshot, summary, what="catalog", limit=_SUMMARY_LIMIT)
+            if snapshot.session in forgotten:
+                continue
+            if snapshot.session in tags:
+                snapshot = replace(snapshot, tags=_changed(snapshot.tags, tags[snapshot.session]))
+            found.append(snapshot)
+        return sorted(found, key=lambda snapshot: (snapshot.started_ns, snapshot.session))
+
+    def _tags(self, trust: Trust, keys: KeyFinder) -> dict[SessionId, list[TagNames]]:
+        changes: dict[SessionId, list[TagNames]] = {}
+        for body in self._events():
+            if not isinstance(body.event, TagBody):
+                continue
+            found = keys(body.event.domain, body.event.epoch)
+            if found is not None:
+                session = SessionId(host=body.event.host, seq=body.event.seq)
+                changes.setdefault(session, []).append(open_tags(body, body.event, trust, found))
+        return changes
+
+
+def seal_tags(names: TagNames, number: int, trust: Trust, keys: DomainKeys) -> bytes:
+    """Seal tag names for log entry ``number``."""
+    return aead.seal_once(contexts.tags_key(keys.index_key, trust.vault_id, number), encode(names), b"")
+
+
+def open_tags(body: LogBody, event: TagBody, trust: Trust, keys: DomainKeys) -> TagNames:
+    """Open the tag names of a log entry.
+
+    Raises:
+        IntegrityError: They are not what was sealed.
+    """
+    key = contexts.tags_key(keys.index_key, trust.vault_id, body.number)
+    opened = aead.open_once(key, event.sealed, b"")
+    return decode(TagNames, opened, what=f"tags in log entry {body.number}", limit=_SUMMARY_LIMIT)
+
+
+def _changed(tags: tuple[str, ...], changes: list[TagNames]) -> tuple[str, ...]:
+    current = list(tags)
+    for change in changes:
+        current = [tag for tag in current if tag not in change.remove]
+        current += [tag for tag in change.add if tag not in current]
+    return tuple(current)
+
+
+def summarise(root: RootBody, sha256: bytes, keys: DomainKeys | None) -> Snapshot:
+    """Return a root as it is listed, as far as the keys at hand show it."""
+    refs = None if keys is None else roots.open_refs(root, keys)
+    label = None if keys is None else roots.open_label(root, keys)
+    return Snapshot(
+        session=SessionId(host=root.host, seq=root.seq),
+        root_sha256=sha256,
+        kind=Kind(root.kind),
+        chain=root.chain,
+        base=root.base,
+        store_id=root.store_id,
+        epoch=root.epoch,
+        started_ns=root.started_ns,
+        ended_ns=root.ended_ns,
+        store="" if refs is None else refs.store,
+        tags=() if refs is None else refs.tags,
+        hostname="" if label is None else label.hostname,
+        username="" if label is None else label.username,
+        roots=() if label is None else label.roots,
+        counts=Counts() if refs is None else _counts(refs),
+        stored=0 if refs is None else sum(ref.size for ref in pack_refs(refs, what="refs")),
+        software=root.software,
+    )
+
+
+def _counts(refs: RefsSection) -> Counts:
+    body = refs.counts
+    return Counts(**{name: getattr(body, name) for name in body.__struct_fields__})
