@@ -31,8 +31,9 @@ class Marks:
     """What every entry has beside its contents.
 
     Attributes:
-        mode: Permission bits, set-id and sticky bits; the owner's own rights are always added when
-            root is not the one who builds, because nothing could read the tree otherwise.
+        mode: Permission bits, set-id and sticky bits, set after an access list. The owner's own
+            rights are always added when root is not the one who builds, because nothing could
+            read the tree otherwise.
         mtime_ns: Modification time, nanoseconds since 1970; may be negative.
         owner: (uid, gid); set only by root.
         xattrs: (name, value), names with their namespace; ACLs as the kernel's bytes. Only on
@@ -328,12 +329,12 @@ def _mark(path: bytes, node: Node) -> None:
     root = os.geteuid() == 0
     if marks.owner is not None and root:
         os.chown(path, *marks.owner, follow_symlinks=False)
-    if not isinstance(node, Symlink):
-        usable = 0 if root else (0o700 if isinstance(node, Directory) else 0o600)
-        os.chmod(path, marks.mode | usable)
     if isinstance(node, (File, Directory)):
         for name, value in marks.xattrs:
             os.setxattr(path, name, value, follow_symlinks=False)
+    if not isinstance(node, Symlink):
+        usable = 0 if root else (0o700 if isinstance(node, Directory) else 0o600)
+        os.chmod(path, marks.mode | usable)
     os.utime(path, ns=(marks.mtime_ns, marks.mtime_ns), follow_symlinks=False)
 
 

@@ -47,7 +47,7 @@ EVERYTHING = Tree(
                     marks=Marks(mode=0o700, mtime_ns=5, xattrs=((b"user.note", b"\0\xff"),)),
                 ),
             ),
-            (b"rights", File(marks=Marks(xattrs=((ACL_ACCESS, acl(0o640, 1000, 7)),)))),
+            (b"rights", File(marks=Marks(mode=0o670, xattrs=((ACL_ACCESS, acl(0o640, 1000, 7)),)))),
         ),
     ),
     links=(HardLink(which=1, where=1, name=b"twin"),),
