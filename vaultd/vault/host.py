@@ -1,0 +1,299 @@
+"""One host's side of a vault: opening sessions, closing dead ones, recovering lost state (FORMAT.md 5).
+
+Order is everything here: the intent is created *before* the log is read, so that a keeper that marks
+packs sees either the intent or a commit. Nothing needs a clock, a lease or a remote lock.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vaultd.backends.base import Backend, ObjectInfo
+from vaultd.core.clock import Clock
+from vaultd.core.errors import (
+    BrokenChainError,
+    CorruptObjectError,
+    IntegrityError,
+    LockedError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+)
+from vaultd.core.events import Note, Observer
+from vaultd.core.snapshot import SessionId
+from vaultd.crypto import hashing
+from vaultd.format.session import IntentBody, PartRef, RootBody, SupersededBody, pack_refs
+from vaultd.format.index import records_in
+from vaultd.format.signed import INTENT, OUTCOME
+from vaultd.vault import layout, parts, roots
+from vaultd.vault.catalog import Catalog
+from vaultd.vault.chunk_index import COMMITTED, DEAD, OPEN, ChunkIndex, PackRow, SessionRow
+from vaultd.vault.keyring import DomainKeys, HostKeys
+from vaultd.vault.log import LogHead
+from vaultd.vault.trust import Trust, sign_object
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostVault:
+    """A vault as one enrolled host sees it.
+
+    Attributes:
+        backend: Where objects lie.
+        trust: Whom to believe.
+        keys: What this host holds.
+        index: Its sessions, packs and chunks.
+        catalog: Outcomes and log.
+        folder: State directory of this vault.
+        spool: Folder for spool files.
+        clock: The time.
+        random: Source of random bytes.
+        observer: Takes notes.
+        software: Name and version of the program.
+    """
+
+    backend: Backend
+    trust: Trust
+    keys: HostKeys
+    index: ChunkIndex
+    catalog: Catalog
+    folder: Path
+    spool: Path
+    clock: Clock
+    random: Callable[[int], bytes]
+    observer: Observer
+    software: str
+
+    def session_id(self, seq: int) -> SessionId:
+        """Return the id of one of this host's sessions."""
+        return SessionId(host=self.keys.host, seq=seq)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A session that has begun: intent written, dead sessions closed, log read.
+
+    Attributes:
+        seq: Its number.
+        adopted: Dead sessions whose packs it may use.
+        head: Newest log entry, read after the intent.
+        trusted_log: The log is what it was; when not, nothing is deduplicated.
+    """
+
+    seq: int
+    adopted: tuple[int, ...]
+    head: LogHead
+    trusted_log: bool
+
+
+@contextmanager
+def file_lock(path: Path, what: str) -> Iterator[None]:
+    """Hold a lock file; it goes with the process, so it never becomes stale.
+
+    Raises:
+        LockedError: Another process holds it.
+    """
+    fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LockedError(
+                f"{what}: another vaultd process is at work on it",
+                hint="Wait until it has finished; nothing needs to be unlocked by hand.",
+            ) from error
+        yield
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def open_session(host: HostVault, store_id: bytes) -> Iterator[Opened]:
+    """Begin a session and keep it marked as alive.
+
+    Raises:
+        LockedError: The same store is being captured by another process.
+        StorageError: The intent could not be written.
+    """
+    locks = host.folder / "locks"
+    locks.mkdir(mode=0o700, exist_ok=True)
+    with file_lock(locks / f"store-{store_id.hex()}", "this store"):
+        if not host.index.sessions():
+            recover(host)
+        dead = _dead_sessions(host, locks)
+        seq = _create_intent(host, store_id, dead)
+        with file_lock(locks / f"session-{seq}", f"session {seq}"):
+            host.index.save_session(_row(seq, store_id, host.clock.now_ns()))
+            adopted = tuple(one for one in dead if _close_dead(host, one, seq))
+            head, trusted = _read_log(host)
+            _take_over(host, adopted, seq)
+            yield Opened(seq=seq, adopted=adopted, head=head, trusted_log=trusted)
+        (locks / f"session-{seq}").unlink(missing_ok=True)
+
+
+def _row(seq: int, store_id: bytes, started_ns: int) -> SessionRow:
+    return SessionRow(
+        seq=seq, state=OPEN, kind="", chain=0, base=0, store_id=store_id, includes=(seq,), started_ns=started_ns
+    )
+
+
+def _dead_sessions(host: HostVault, locks: Path) -> tuple[int, ...]:
+    """Return own sessions that began and ended without an outcome, as far as known here."""
+    dead = []
+    for row in host.index.sessions(OPEN):
+        try:
+            with file_lock(locks / f"session-{row.seq}", "session"):
+                dead.append(row.seq)
+        except LockedError:
+            continue
+        (locks / f"session-{row.seq}").unlink(missing_ok=True)
+    return tuple(dead)
+
+
+def _create_intent(host: HostVault, store_id: bytes, dead: tuple[int, ...]) -> int:
+    known = [row.seq for row in host.index.sessions()]
+    seq = max(known, default=0) + 1
+    while True:
+        body = IntentBody(
+            host.trust.vault_id, host.keys.host, seq, store_id, host.clock.now_ns(),
+            host.catalog.log_head().number, dead, host.software,
+        )  # fmt: skip
+        try:
+            host.backend.put(layout.intent(host.session_id(seq)), sign_object(INTENT, body, host.keys.signer))
+        except ObjectExistsError:
+            # Sessions exist that this machine does not remember: its state is older than the vault.
+            seq = max(recover(host), seq) + 1
+            continue
+        return seq
+
+
+def _close_dead(host: HostVault, dead: int, seq: int) -> bool:
+    """Close a dead session; tell whether its packs may be adopted (not when it did commit)."""
+    session = host.session_id(dead)
+    body = SupersededBody(host.trust.vault_id, host.keys.host, dead, seq)
+    try:
+        host.backend.put(layout.outcome(session), sign_object(OUTCOME, body, host.keys.signer))
+    except ObjectExistsError:
+        root = _committed_root(host, session)
+        if root is not None:
+            _learn(host, *root)
+            return False
+    host.index.mark([dead], DEAD)
+    return True
+
+
+def _take_over(host: HostVault, adopted: tuple[int, ...], seq: int) -> None:
+    taken = 0
+    for dead in adopted:
+        listed = {layout.hashed_of(info.name)[1] for info in _packs_of(host, dead)}
+        taken += host.index.inherit(dead, seq, listed)
+    if taken:
+        host.observer(Note(text=f"resuming: {taken} packs of an interrupted run need not be uploaded again"))
+
+
+def _packs_of(host: HostVault, seq: int) -> Iterator[ObjectInfo]:
+    return host.backend.list(f"{layout.PACKS}{host.session_id(seq)}/")
+
+
+def _read_log(host: HostVault) -> tuple[LogHead, bool]:
+    try:
+        return host.catalog.refresh_log(host.backend, host.trust), True
+    except (BrokenChainError, IntegrityError) as error:
+        # A backup is never skipped; it just relies on nothing that somebody may have tampered with.
+        text = f"ALARM: {error.message}; this run stores everything again and trusts no earlier pack"
+        host.observer(Note(text=text, warning=True))
+        return host.catalog.log_head(), False
+
+
+# Recovering what this machine has lost
+
+
+def recover(host: HostVault) -> int:
+    """Learn every session of this host from the vault, and return the highest number seen."""
+    known = {row.seq: row for row in host.index.sessions()}
+    highest = 0
+    outcomes = {layout.session_of(info.name).seq for info in host.backend.list(f"{layout.OUTCOMES}{host.keys.host}/")}
+    learned = 0
+    for seq in sorted(outcomes):
+        highest = max(highest, seq)
+        if seq in known and known[seq].state != OPEN:
+            continue
+        root = _committed_root(host, host.session_id(seq))
+        if root is not None:
+            _learn(host, *root)
+            learned += 1
+        else:
+            host.index.save_session(replace(_row(seq, b"", 0), state=DEAD))
+    for info in host.backend.list(f"{layout.SESSIONS}{host.keys.host}/"):
+        seq = layout.session_of(info.name).seq
+        highest = max(highest, seq)
+        if seq not in outcomes and seq not in known:
+            host.index.save_session(_row(seq, b"", 0))
+    if learned:
+        host.observer(Note(text=f"the vault holds {learned} snapshots that this machine's state did not know"))
+    return highest
+
+
+def _committed_root(host: HostVault, session: SessionId) -> tuple[RootBody, bytes] | None:
+    data = host.backend.get(layout.outcome(session))
+    body = roots.open_outcome(data, session, host.trust)
+    return (body, hashing.sha256(data)) if isinstance(body, RootBody) else None
+
+
+def _learn(host: HostVault, root: RootBody, sha256: bytes) -> None:
+    """Take a committed snapshot into the index: its packs, chunks and holdings."""
+    keys = domain_keys(host.keys, root.epoch)
+    refs = roots.open_refs(root, keys)
+    what = f"snapshot {root.host}/{root.seq:010d}"
+    for part in refs.parts:
+        load_part(host.backend, host.index, part, root, keys)
+    needed = {ref.sha256 for ref in pack_refs(refs, what=what)}
+    includes: tuple[int, ...] = ()
+    base = next((row for row in host.index.sessions(COMMITTED) if row.seq == root.base), None)
+    if base is not None:
+        held = {row.sha256 for row in host.index.packs_held(base.includes)}
+        if held <= needed:
+            includes, needed = base.includes, needed - held
+    with host.index.transaction():
+        host.index.hold(sorted(needed), root.seq)
+        host.index.save_session(
+            SessionRow(
+                seq=root.seq, state=COMMITTED, kind=root.kind, chain=root.chain, base=root.base,
+                store_id=root.store_id, includes=(*includes, root.seq), root_sha256=sha256,
+                started_ns=root.started_ns,
+            )
+        )  # fmt: skip
+
+
+def domain_keys(keys: HostKeys, epoch: int) -> DomainKeys:
+    """Return this host's keys of one epoch.
+
+    Raises:
+        KeyringError: It was not given them.
+    """
+    keys.index_key(keys.current.domain, epoch)
+    return next(one for one in (keys.current, *keys.past) if one.epoch == epoch)
+
+
+def load_part(backend: Backend, index: ChunkIndex, part: PartRef, root: RootBody, keys: DomainKeys) -> None:
+    """Read an index part named by a committed root into an index, unless it is there already.
+
+    Raises:
+        ObjectNotFoundError: It is gone.
+        IntegrityError: It is not what the root names.
+    """
+    if index.part_number(part.sha256) is not None:
+        return
+    session = SessionId(host=root.host, seq=part.seq)
+    name = layout.part(session, part.sha256)
+    data = backend.get(name)
+    if hashing.sha256(data) != part.sha256:
+        raise CorruptObjectError(f"index part {part.sha256.hex()[:8]}: its bytes have hash {hashing.sha256(data).hex()[:8]}")
+    packs = parts.open_part(data, session, root.vault_id, keys)
+    with index.transaction():
+        number = index.add_part(part)
+        for pack in packs:
+            row = PackRow(0, pack.seq, pack.sha256, pack.size, pack.kind, number)
+            index.add_pack(row, records_in(pack, what=f"pack {pack.sha256.hex()[:8]}"), since=None)
