@@ -1,0 +1,195 @@
+"""What an entry has beyond its stat row: extended attributes, inode flags, holes.
+
+Which file systems know no attributes or flags is learnt from their answers, once per device.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import struct
+from array import array
+from contextlib import suppress
+from fcntl import ioctl
+
+from vaultd.core.tree import Extra
+from vaultd.stores.files.options import CaptureOptions
+
+FS_IOC_GETFLAGS = 0x80006601 | struct.calcsize("l") << 16
+FS_IOC_SETFLAGS = 0x40006602 | struct.calcsize("l") << 16
+
+FLAG_COMPRESS, FLAG_SYNC, FLAG_IMMUTABLE, FLAG_APPEND = 0x04, 0x08, 0x10, 0x20
+FLAG_NODUMP, FLAG_NOATIME, FLAG_DIRSYNC = 0x40, 0x80, 0x10000
+FLAG_NOCOW, FLAG_CASEFOLD = 0x800000, 0x40000000
+
+WORTH = (
+    FLAG_COMPRESS
+    | FLAG_SYNC
+    | FLAG_IMMUTABLE
+    | FLAG_APPEND
+    | FLAG_NODUMP
+    | FLAG_NOATIME
+    | FLAG_DIRSYNC
+    | FLAG_NOCOW
+    | FLAG_CASEFOLD
+)
+"""Flags that a person set and that can be set again.
+
+Left out: what the file system sets for itself (extents, index, inline, huge, encrypt, verity),
+what only means something with more than the flag (project inheritance), and data journalling.
+"""
+
+SPARSE_FROM_BYTES = 16 * 1024
+"""Smaller files are not looked at for holes: nothing would be saved."""
+
+_EXACT_SEGMENTS = 1024
+_FIRST_GAP_BYTES = 64 * 1024
+_BLOCK_BYTES = 512
+_UNSUPPORTED = frozenset({errno.ENOTSUP, errno.ENOTTY, errno.EINVAL, errno.ENOSYS})
+
+
+class AttributeReader:
+    """Reads what few entries have; used by one thread.
+
+    Args:
+        options: Says whether to take attributes and flags at all.
+    """
+
+    def __init__(self, options: CaptureOptions) -> None:
+        self._xattrs = options.xattrs
+        self._flags = options.flags
+        self._no_xattrs: set[int] = set()
+        self._no_flags: set[int] = set()
+        self._word = array("i", [0])
+
+    def fill(self, fd: int, device: int, extra: Extra | None) -> Extra | None:
+        """Return the extra of an open file or directory, attributes and flags filled in.
+
+        Args:
+            fd: The entry, open for reading.
+            device: Device it lies on.
+            extra: What is known already; changed and returned when there is something to add.
+
+        Returns:
+            ``None`` when there is nothing extra.
+        """
+        if self._xattrs and device not in self._no_xattrs:
+            try:
+                names = os.listxattr(fd)
+            except OSError as error:
+                self._learn(error, fd, self._no_xattrs)
+                names = []
+            if names:
+                extra = extra or Extra()
+                extra.xattrs = _values(fd, names)
+        if self._flags and device not in self._no_flags:
+            flags = self.flags_of(fd)
+            if flags:
+                extra = extra or Extra()
+                extra.flags = flags
+        return extra
+
+    def flags_of(self, fd: int) -> int:
+        """Return the inode flags of an open entry that are worth restoring."""
+        word = self._word
+        try:
+            ioctl(fd, FS_IOC_GETFLAGS, word, True)  # noqa: FBT003 - fcntl takes it by position only
+        except OSError as error:
+            self._learn(error, fd, self._no_flags)
+            return 0
+        return word[0] & WORTH
+
+    def fill_unopened(self, path: bytes, device: int, extra: Extra | None) -> Extra | None:
+        """Return the extra of an entry that must not be opened (link, device, fifo, socket).
+
+        Args:
+            path: A path that reaches it without going through a link that others could change.
+            device: Device it lies on.
+            extra: As in `fill`.
+        """
+        if not self._xattrs or device in self._no_xattrs:
+            return extra
+        try:
+            names = os.listxattr(path, follow_symlinks=False)
+        except OSError as error:
+            self._learn(error, path, self._no_xattrs)
+            return extra
+        if names:
+            extra = extra or Extra()
+            extra.xattrs = _values(path, names)
+        return extra
+
+    @staticmethod
+    def _learn(error: OSError, place: int | bytes, without: set[int]) -> None:
+        # Other errors concern one entry (it vanished, it may not be read) and show elsewhere.
+        # The entry may be a mount point: what it lies on is not always what its directory is on.
+        if error.errno in _UNSUPPORTED:
+            with suppress(OSError):
+                status = os.fstat(place) if isinstance(place, int) else os.lstat(place)
+                without.add(status.st_dev)
+
+
+def rdev_of(status: os.stat_result) -> int:
+    """Return the device number of a device file, ``major << 32 | minor``; 0 for anything else."""
+    if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+        return os.major(status.st_rdev) << 32 | os.minor(status.st_rdev)
+    return 0
+
+
+def segments_of(fd: int, status: os.stat_result) -> tuple[tuple[int, int], ...] | None:
+    """Return where the data of a file lies, and put its offset back to 0.
+
+    Args:
+        fd: The file, open for reading.
+        status: What ``fstat`` says of it.
+
+    Returns:
+        (offset, length) ascending; ``None`` when the file has no holes. A file with very many
+        holes loses the short ones: they are read as zeros.
+    """
+    size = status.st_size
+    if size < SPARSE_FROM_BYTES or status.st_blocks * _BLOCK_BYTES >= size:
+        return None
+    found: list[tuple[int, int]] = []
+    at = 0
+    try:
+        while at < size:
+            start = os.lseek(fd, at, os.SEEK_DATA)
+            at = os.lseek(fd, start, os.SEEK_HOLE)
+            found.append((start, at - start))
+    except OSError as error:
+        if error.errno != errno.ENXIO:  # there is no more data
+            found = [(0, size)]
+    os.lseek(fd, 0, os.SEEK_SET)
+    return None if found == [(0, size)] else _thinned(found)
+
+
+def _thinned(found: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    gap = _FIRST_GAP_BYTES
+    while len(found) > _EXACT_SEGMENTS:
+        kept = [found[0]]
+        for start, length in found[1:]:
+            last, covered = kept[-1]
+            if start - last - covered < gap:
+                kept[-1] = (last, start + length - last)
+            else:
+                kept.append((start, length))
+        found = kept
+        gap *= 2
+    return tuple(found)
+
+
+def _values(place: int | bytes, names: list[str]) -> tuple[tuple[bytes, bytes], ...]:
+    found = []
+    for name in names:
+        try:
+            value = (
+                os.getxattr(place, name)
+                if isinstance(place, int)
+                else os.getxattr(place, name, follow_symlinks=False)
+            )
+        except OSError:
+            continue  # gone since, or not for us to see (trusted.* without the right)
+        found.append((os.fsencode(name), value))
+    return tuple(sorted(found))
