@@ -89,7 +89,7 @@ class Backend(Protocol):
         """
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """Yield all objects whose names start with ``prefix``, ascending by name bytes, each once."""
+        """Yield all objects whose names start with ``prefix``, each once, ascending by name."""
 
     def delete(self, name: str) -> None:
         """Remove an object; one that is not there is fine.
