@@ -13,6 +13,7 @@ from vaultd.core.errors import (
     NoMatchingKeyError,
 )
 from vaultd.crypto import recipients, signing
+from vaultd.format.machine import HeldKeys
 from vaultd.vault.bundles import (
     Bundle,
     DomainKeys,
@@ -23,7 +24,17 @@ from vaultd.vault.bundles import (
 )
 from vaultd.vault.trust import Trust
 
-__all__ = ["DomainKeys", "HostKeys", "IndexKey", "KeeperKeys", "OpenedEpoch", "ReadKeys", "unlock"]
+__all__ = [
+    "DomainKeys",
+    "HostKeys",
+    "IndexKey",
+    "KeeperKeys",
+    "OpenedEpoch",
+    "ReadKeys",
+    "from_held",
+    "to_held",
+    "unlock",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,6 +255,32 @@ def unlock(
         opened=opened.values(),
         closed=tuple(sorted(seen - opened.keys())),
         damaged=tuple(damaged),
+    )
+
+
+def from_held(held: HeldKeys) -> DomainKeys:
+    """Return keys in use from keys as files and grants hold them."""
+    return DomainKeys(
+        domain=held.domain,
+        epoch=held.epoch,
+        data_public=held.data_public,
+        meta_public=held.meta_public,
+        chunk_id_key=held.chunk_id_key,
+        index_key=held.index_key,
+        chunker_key=held.chunker_key,
+    )
+
+
+def to_held(keys: DomainKeys) -> HeldKeys:
+    """Return keys as files and grants hold them."""
+    return HeldKeys(
+        domain=keys.domain,
+        epoch=keys.epoch,
+        data_public=keys.data_public,
+        meta_public=keys.meta_public,
+        chunk_id_key=keys.chunk_id_key,
+        index_key=keys.index_key,
+        chunker_key=keys.chunker_key,
     )
 
 

@@ -154,7 +154,7 @@ def load_trust(backend: Backend, *, pin: Pin | None) -> Trust:
         BrokenChainError: Another admin key or an older policy than the pin's, or a gap.
         IntegrityError: An object is damaged or forged.
     """
-    vault = _read_vault(backend)
+    vault = read_vault(backend)
     if pin is not None and set(pin.admin_keys) != set(vault.admin_keys):
         raise BrokenChainError(
             f"vault at {backend.location}: made by admin key {_shown(vault.admin_keys)}, "
@@ -171,6 +171,27 @@ def load_trust(backend: Backend, *, pin: Pin | None) -> Trust:
             hint="Bring back the objects under keys/admin/ from a copy of the vault.",
         )
     return _follow(backend, vault, newest, pin)
+
+
+def read_vault(backend: Backend) -> VaultBody:
+    """Read a vault's description, which vouches for nothing but its own wholeness.
+
+    Raises:
+        VaultNotFoundError: There is no ``vault.json``.
+        IntegrityError: It is damaged.
+    """
+    try:
+        data = backend.get(layout.VAULT, length=MAX_VAULT_JSON_BYTES + 1)
+    except ObjectNotFoundError as exc:
+        raise VaultNotFoundError(
+            f"no vault at {backend.location}: it holds no {layout.VAULT}",
+            hint="Check the address, or make a vault there with `vaultctl init`.",
+        ) from exc
+    signed = decode_vault_json(data)
+    body, _ = decode_signed(VAULT, signed, what=layout.VAULT)
+    vault = decode(VaultBody, body, what=layout.VAULT, limit=VAULT.limit)
+    open_object(VAULT, signed, vault.admin_keys, what=layout.VAULT)
+    return vault
 
 
 def sign_object(kind: SignedKind, body: Packed | bytes, signer: signing.Signer) -> bytes:
@@ -226,22 +247,6 @@ def _is_by(key: bytes, kind: SignedKind, body: bytes, signature: Signature) -> b
     except CorruptObjectError:
         return False
     return True
-
-
-def _read_vault(backend: Backend) -> VaultBody:
-    try:
-        data = backend.get(layout.VAULT, length=MAX_VAULT_JSON_BYTES + 1)
-    except ObjectNotFoundError as exc:
-        raise VaultNotFoundError(
-            f"no vault at {backend.location}: it holds no {layout.VAULT}",
-            hint="Check the address, or make a vault there with `vaultctl init`.",
-        ) from exc
-    signed = decode_vault_json(data)
-    body, _ = decode_signed(VAULT, signed, what=layout.VAULT)
-    vault = decode(VaultBody, body, what=layout.VAULT, limit=VAULT.limit)
-    # A description vouches for nothing but itself here: the pin, or a person, says whose it is.
-    open_object(VAULT, signed, vault.admin_keys, what=layout.VAULT)
-    return vault
 
 
 def _newest_policy(backend: Backend) -> int:
