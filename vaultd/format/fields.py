@@ -24,10 +24,10 @@ MaybeHash = Annotated[bytes, Meta(max_length=32)]
 Key = Annotated[bytes, Meta(min_length=32, max_length=32)]
 """A symmetric key, a seed, or an Ed25519 public key."""
 
-Number = Annotated[int, Meta(ge=1, le=9_999_999_999)]
-"""Of a session or a log entry: ten digits in a name."""
+Number = Annotated[int, Meta(ge=1, le=(1 << 32) - 1)]
+"""Of a session or a log entry."""
 
-MaybeNumber = Annotated[int, Meta(ge=0, le=9_999_999_999)]
+MaybeNumber = Annotated[int, Meta(ge=0, le=(1 << 32) - 1)]
 """Such a number, or 0 for none."""
 
 Epoch = Annotated[int, Meta(ge=1, le=999_999)]
@@ -44,5 +44,5 @@ Name = Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,39}\Z")]
 KindName = Annotated[str, Meta(pattern=r"\A(full|differential|incremental)\Z")]
 """Of a snapshot."""
 
-Text = Annotated[str, Meta(max_length=4096)]
+Text = Annotated[str, Meta(max_length=1 << 16)]
 """For people."""

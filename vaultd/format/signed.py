@@ -48,7 +48,7 @@ class Signature:
     """One signature and who is said to have made it.
 
     Attributes:
-        key_id: First 16 bytes of the SHA-256 of the public key.
+        key_id: `vaultd.crypto.signing.key_id` of the public key.
         value: The Ed25519 signature.
     """
 
