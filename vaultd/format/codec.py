@@ -22,7 +22,7 @@ UPGRADE = "Upgrade vaultd to read this vault."
 MAGIC_BYTES = 8
 FRAME_BYTES = MAGIC_BYTES + 4
 
-_ENCODER = msgspec.msgpack.Encoder(order="deterministic")
+_ENCODER = msgspec.msgpack.Encoder()
 _U32 = struct.Struct("<I")
 _SHORT_ARRAY, _SMALL_NUMBERS = 0x90, 0x80
 
