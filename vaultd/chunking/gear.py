@@ -86,7 +86,10 @@ class Chunker:
                 holds at least ``params.max_bytes``, there is at least one chunk.
         """
         length = len(buffer)
-        cuts = [(chunk.offset, chunk.offset + chunk.length) for chunk in self._cdc.cut_buf(buffer)]
+        cuts = [
+            (chunk.offset, chunk.offset + chunk.length)
+            for chunk in self._cdc.cut_buf(buffer.cast("B"))
+        ]
         if cuts and not final:
             start, end = cuts[-1]
             # No cut was found up to the end of the buffer; more bytes may show one.

@@ -8,7 +8,7 @@ from typing import NoReturn
 from vaultd.core.errors import KeyringError
 
 
-class Secret:
+class Secret:  # noqa: PLW1641 - not hashable on purpose: a table would leak what equality hides
     """Bytes that show themselves only when asked to.
 
     ``repr``, ``str`` and ``format`` give ``***``; it cannot be pickled, copied into another process
@@ -21,7 +21,7 @@ class Secret:
     __slots__ = ("_value",)
 
     def __init__(self, value: bytes) -> None:
-        self._value = bytes(value)
+        self._value = value
 
     def reveal(self) -> bytes:
         """Return the secret bytes."""
@@ -40,10 +40,6 @@ class Secret:
         if not isinstance(other, Secret):
             return NotImplemented
         return hmac.compare_digest(self._value, other._value)
-
-    def __hash__(self) -> NoReturn:
-        """Refuse: a hash table would leak what equality hides."""
-        raise TypeError("a secret cannot be hashed")
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         """Refuse to be pickled or copied."""
