@@ -117,20 +117,42 @@ def open_session(host: HostVault, store_id: bytes) -> Iterator[Opened]:
         LockedError: The same store is being captured by another process.
         StorageError: The intent could not be written.
     """
-    locks = host.folder / "locks"
-    locks.mkdir(mode=0o700, exist_ok=True)
+    locks = _locks(host)
     with file_lock(locks / f"store-{store_id.hex()}", "this store"):
         if not host.index.sessions():
             recover(host)
-        dead = _dead_sessions(host, locks)
-        seq = _create_intent(host, store_id, dead)
-        with file_lock(locks / f"session-{seq}", f"session {seq}"):
-            host.index.save_session(_row(seq, store_id, host.clock.now_ns()))
-            adopted = tuple(one for one in dead if _close_dead(host, one, seq))
-            head, trusted = _read_log(host)
-            _take_over(host, adopted, seq)
-            yield Opened(seq=seq, adopted=adopted, head=head, trusted_log=trusted)
-        (locks / f"session-{seq}").unlink(missing_ok=True)
+        with _opened(host, store_id, _dead_sessions(host, locks)) as opened:
+            yield opened
+
+
+@contextmanager
+def continue_session(host: HostVault, store_id: bytes, revoked: int) -> Iterator[Opened]:
+    """Begin a session in place of one of this process that was revoked, and adopt its packs.
+
+    Raises:
+        StorageError: The intent could not be written.
+    """
+    with _opened(host, store_id, (revoked,)) as opened:
+        yield opened
+
+
+@contextmanager
+def _opened(host: HostVault, store_id: bytes, dead: tuple[int, ...]) -> Iterator[Opened]:
+    seq = _create_intent(host, store_id, dead)
+    lock = _locks(host) / f"session-{seq}"
+    with file_lock(lock, f"session {seq}"):
+        host.index.save_session(_row(seq, store_id, host.clock.now_ns()))
+        adopted = tuple(one for one in dead if _close_dead(host, one, seq))
+        head, trusted = _read_log(host)
+        _take_over(host, adopted, seq)
+        yield Opened(seq=seq, adopted=adopted, head=head, trusted_log=trusted)
+    lock.unlink(missing_ok=True)
+
+
+def _locks(host: HostVault) -> Path:
+    locks = host.folder / "locks"
+    locks.mkdir(mode=0o700, exist_ok=True)
+    return locks
 
 
 def _row(seq: int, store_id: bytes, started_ns: int) -> SessionRow:

@@ -37,7 +37,7 @@ from vaultd.policy import chain as chain_policy
 from vaultd.vault import layout, parts, roots
 from vaultd.vault.catalog import summarise
 from vaultd.vault.chunk_index import COMMITTED, SessionRow
-from vaultd.vault.host import HostVault, Opened, open_session
+from vaultd.vault.host import HostVault, Opened, continue_session, open_session
 from vaultd.vault.packing import PackContext
 from vaultd.vault.trust import sign_object
 from vaultd.vault.writer import DATA, META, PackWriter
@@ -198,6 +198,19 @@ class Session:
             random=self._host.random,
             spool=self._host.spool,
         )
+
+    def take_over(self, revoked: Session) -> None:
+        """Go on where a revoked session of this process ended: same base, its packs, its totals."""
+        self.decision = revoked.decision
+        kept = tuple(seq for seq in revoked._includes if seq != revoked.id.seq)  # noqa: SLF001 - same class
+        self._includes = (*kept, self.id.seq)
+        self.writer.used = revoked.writer.used
+        self.writer.written = revoked.writer.written
+
+    @property
+    def base_options(self) -> bytes | None:
+        """Fingerprint of the capture options of the base; ``None`` without a base."""
+        return self._row(self.decision.base).options if self.decision.base else None
 
     # Commit
 
@@ -369,3 +382,13 @@ def begin(host: HostVault, request: SessionRequest) -> Iterator[Session]:
             session.writer.discard()
 
 
+@contextmanager
+def resume(revoked: Session, host: HostVault, request: SessionRequest) -> Iterator[Session]:
+    """Begin a session that adopts the packs of one that was revoked, to commit what that one stored.
+
+    The store's lock is still held by the revoked session, which is done with everything else.
+    """
+    with continue_session(host, request.store_id, revoked.id.seq) as opened:
+        session = Session(host, request, opened)
+        session.take_over(revoked)
+        yield session

@@ -118,6 +118,10 @@ class PackWriter:
         pack.write(record, body, tools)
         return Added(chunk_id, new=True, full=self._wrote(pack))
 
+    def is_stored(self, chunk_id: bytes) -> bool:
+        """Tell whether this snapshot may rely on a copy of a chunk, of whatever kind."""
+        return any(self._index.locate(chunk_id, kind, self._since) is not None for kind in (DATA, META))
+
     def _choose(self, kind: int) -> OpenPack:
         """Return an open pack; beyond the first, two are open at once, so that neighbours are spread."""
         packs = self._open[kind]

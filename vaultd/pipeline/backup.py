@@ -1,0 +1,250 @@
+"""From a store to a committed snapshot (architecture: the life of a byte)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from vaultd.chunking.bundle import BundleRule
+from vaultd.chunking.gear import Chunker, ChunkerParams
+from vaultd.compression import Level
+from vaultd.core.errors import SessionRevokedError
+from vaultd.core.events import Event, Found, Note, Observer, PhaseStarted, Problem
+from vaultd.core.snapshot import Kind, Snapshot
+from vaultd.format.session import TreeChunk
+from vaultd.pipeline.base_tree import BaseTree, open_cache
+from vaultd.pipeline.feeder import Feeder
+from vaultd.pipeline.intake import Intake, Tally
+from vaultd.pipeline.storing import Storing
+from vaultd.pipeline.tree_writer import TreeWriter
+from vaultd.pipeline.workers import Buffers
+from vaultd.policy.chain import ChainRule
+from vaultd.stores.base import Capture
+from vaultd.vault.host import HostVault
+from vaultd.vault.session import Captured, Session, SessionRequest, begin, resume
+from vaultd.vault.writer import DATA
+
+MakeCapture = Callable[[Observer], AbstractContextManager[Capture]]
+"""Opens a store for one pass, given who hears of its problems."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupRequest:
+    """What to make.
+
+    Attributes:
+        store: Name of the store.
+        store_id: Which store, 16 bytes.
+        kind: The kind wanted; ``None`` chooses.
+        verified: See `SessionRequest`.
+        options: Fingerprint of the capture options: a base made with others is not compared with.
+        tags: Tags of the snapshot.
+        username: Who runs it.
+        rule: When a chain is too long.
+        level: Of compression.
+        workers: Threads that compress.
+        uploads: Threads that upload.
+    """
+
+    store: str
+    store_id: bytes
+    kind: Kind | None = None
+    verified: bool = False
+    options: bytes = b""
+    tags: tuple[str, ...] = ()
+    username: str = ""
+    rule: ChainRule = field(default_factory=ChainRule)
+    level: Level = "fast"
+    workers: int = 2
+    uploads: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupReport:
+    """What came of it.
+
+    Attributes:
+        snapshot: The committed snapshot.
+        reason: Why it is of its kind.
+        problems: Entries missing or flagged; empty means complete.
+        warnings: Entries that deserve a look and are stored.
+        elapsed_s: Wall-clock seconds.
+    """
+
+    snapshot: Snapshot
+    reason: str
+    problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+    elapsed_s: float
+
+
+def back_up(host: HostVault, request: BackupRequest, make_capture: MakeCapture) -> BackupReport:
+    """Capture a store into a new snapshot.
+
+    Args:
+        host: The vault as this host sees it.
+        request: What to make.
+        make_capture: Opens the store, given the observer of problems.
+
+    Raises:
+        SourceUnreadableError: A root of the store is missing.
+        LockedError: The store is being captured already.
+        StorageError: The vault cannot be written; the next run resumes.
+    """
+    began = host.clock.monotonic_s()
+    wanted = SessionRequest(
+        store=request.store, store_id=request.store_id, kind=request.kind, verified=request.verified,
+        options=request.options, rule=request.rule,
+    )  # fmt: skip
+    with begin(host, wanted) as session:
+        host.observer(Note(text=f"{session.decision.kind} snapshot: {session.decision.reason}"))
+        run = _Run(host, session, request)
+        captured = run.capture(make_capture)
+        snapshot, session = _commit(host, session, wanted, captured)
+        _keep_tree(host, session, request.store_id, run.cache_path)
+    return BackupReport(
+        snapshot=snapshot,
+        reason=session.decision.reason,
+        problems=tuple(run.problems),
+        warnings=tuple(run.warnings),
+        elapsed_s=host.clock.monotonic_s() - began,
+    )
+
+
+def _commit(
+    host: HostVault, session: Session, wanted: SessionRequest, captured: Captured
+) -> tuple[Snapshot, Session]:
+    """Commit; when a keeper has closed the session, go on in one that adopts its packs."""
+    try:
+        return session.commit(captured), session
+    except SessionRevokedError as error:
+        host.observer(Note(text=f"{error.message}; going on in a new session", warning=True))
+    with resume(session, host, wanted) as heir:
+        return heir.commit(captured), heir
+
+
+def _trees(host: HostVault) -> Path:
+    folder = host.folder / "trees"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def _tree_path(host: HostVault, store_id: bytes, seq: int) -> Path:
+    return _trees(host) / f"{store_id.hex()}-{seq:010d}"
+
+
+def _keep_tree(host: HostVault, session: Session, store_id: bytes, written: Path) -> None:
+    """Keep the trees that the next run may compare with: this one and its chain's full."""
+    kept = {_tree_path(host, store_id, seq) for seq in (session.id.seq, session.decision.chain)}
+    written.rename(_tree_path(host, store_id, session.id.seq))
+    for path in _trees(host).glob(f"{store_id.hex()}-*"):
+        if path not in kept:
+            path.unlink()
+
+
+class _Run:
+    """One capture: the scan on this thread, everything heavy on others."""
+
+    def __init__(self, host: HostVault, session: Session, request: BackupRequest) -> None:
+        self._host = host
+        self._session = session
+        self._request = request
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+        self.cache_path = _trees(host) / f"{request.store_id.hex()}.part"
+
+    def observe(self, event: Event) -> None:
+        """Take note of problems, and pass everything on."""
+        if isinstance(event, Found):
+            (self.warnings if event.problem.warning else self.problems).append(event.problem)
+        self._host.observer(event)
+
+    def capture(self, make_capture: MakeCapture) -> Captured:
+        """Bring all contents of the store and its tree into the backend."""
+        host, request = self._host, self._request
+        started_ns = host.clock.now_ns()
+        host.observer(PhaseStarted(name="scan and store"))
+        with make_capture(self.observe) as capture:
+            chunks, tally = self._store(capture)
+            facts = capture.facts()
+        host.observer(PhaseStarted(name="commit"))
+        return Captured(
+            tree=chunks,
+            roots=facts.roots,
+            hostname=facts.hostname,
+            username=request.username,
+            users=facts.users,
+            groups=facts.groups,
+            tags=request.tags,
+            counts=tally.counts(len(self.problems)),
+            problems=self.problems,
+            started_ns=started_ns,
+            ended_ns=host.clock.now_ns(),
+        )
+
+    def _store(self, capture: Capture) -> tuple[tuple[TreeChunk, ...], Tally]:
+        writer, request = self._session.writer, self._request
+        with (
+            _fresh(self.cache_path) as cache,
+            _base_stream(self._host, self._session, request) as base,
+            Storing(writer, level=request.level, workers=request.workers, uploads=request.uploads) as storing,
+        ):
+            tree = TreeWriter(storing.submit_meta, cache)
+            intake = Intake(
+                capture=capture,
+                base=BaseTree(base),
+                tree=tree,
+                feeder=self._feeder(storing),
+                is_stored=writer.is_stored if self._session.must_check_reuse else None,
+                stored_bytes=lambda: writer.written.stored,
+                clock=self._host.clock,
+                observer=self._host.observer,
+            )
+            for scanned in capture.scan():
+                intake.take(scanned)
+            intake.finish()
+            storing.flush(DATA)
+            storing.wait()
+            tree.finish()
+            storing.finish()
+            return tree.chunks(), intake.tally
+
+    def _feeder(self, storing: Storing) -> Feeder:
+        rule = BundleRule()
+        params = ChunkerParams()
+        return Feeder(
+            submit=lambda raw, ticket, release: storing.submit(DATA, raw, ticket, release),
+            submit_list=storing.submit_meta,
+            wait=storing.wait,
+            chunker=Chunker(self._host.keys.current.chunker_key, params),
+            buffers=Buffers(self._request.workers + 5, params.max_bytes),
+            rule=rule,
+        )
+
+
+@contextmanager
+def _fresh(path: Path) -> Iterator[BinaryIO]:
+    """Open a new private file for writing, in place of one that an interrupted run left."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600), "wb") as stream:
+        yield stream
+
+
+@contextmanager
+def _base_stream(host: HostVault, session: Session, request: BackupRequest) -> Iterator[BinaryIO | None]:
+    """Open the cached tree of the session's base, if it may be compared with."""
+    base = session.decision.base
+    if not base:
+        yield None
+        return
+    stream = open_cache(_tree_path(host, request.store_id, base)) if session.base_options == request.options else None
+    if stream is None:
+        host.observer(Note(text="nothing to compare with on this machine: every file is read, known contents are not stored again"))
+        yield None
+        return
+    with stream:
+        yield stream

@@ -1,0 +1,226 @@
+"""From files to chunks: small files share bundles, large ones are cut where their contents say.
+
+One thread reads; workers hash, compress and seal. Memory is a fixed set of buffers, whatever the
+size of a file or of the store.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Callable
+
+from vaultd.chunking.bundle import BundleRule
+from vaultd.chunking.gear import Chunker
+from vaultd.core.tree import SIZE, Listing
+from vaultd.format.tree import content_bytes, pack_extents
+from vaultd.pipeline.tree_writer import Pending, Piece, Pieces, Ticket
+from vaultd.pipeline.workers import Buffers, Lease
+from vaultd.stores.base import Capture, Scanned
+
+SMALL_BYTES = 512 << 10
+"""Files below this travel in bundles."""
+
+CHUNKS_PER_LIST = 4096
+SMALL_TRIES, LARGE_TRIES = 3, 2
+
+class Feeder:
+    """Reads file contents and hands chunks to the workers.
+
+    Args:
+        submit: Takes data chunks.
+        submit_list: Takes a list chunk (metadata) and returns its ticket.
+        wait: Waits until all chunks submitted so far have their ids.
+        chunker: Cuts large files.
+        buffers: Each at least as long as the longest bundle plus one, and the longest chunk.
+        rule: Where bundles end.
+    """
+
+    def __init__(  # noqa: PLR0913 - the seams of the pipeline's only reader
+        self,
+        *,
+        submit: Callable[[memoryview, Ticket, Callable[[], None]], None],
+        submit_list: Callable[[bytes], Ticket],
+        wait: Callable[[], None],
+        chunker: Chunker,
+        buffers: Buffers,
+        rule: BundleRule,
+    ) -> None:
+        self._submit = submit
+        self._submit_list = submit_list
+        self._wait = wait
+        self._chunker = chunker
+        self._buffers = buffers
+        self._rule = rule
+        self._bundle: Lease | None = None
+        self._ticket = Ticket()
+        self._filled = 0
+        self._salt = 0
+
+    def read(self, capture: Capture, scanned: Scanned, position: int, fd: int) -> Pending:
+        """Read one file and return where its contents will lie.
+
+        A file that changes meanwhile is read again; if it never holds still, what was read last is
+        stored and the file is flagged.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        listing = scanned.listing
+        tries = 0
+        while True:
+            tries += 1
+            expected = content_bytes(listing, position)
+            is_small = expected < SMALL_BYTES
+            content = self._small(listing, position, fd) if is_small else self._large(listing, position, fd)
+            got = _length(content)
+            settled = capture.settle(scanned, position, fd)
+            if settled and got == expected:
+                return content
+            if tries >= (SMALL_TRIES if is_small else LARGE_TRIES):
+                _fit(listing, position, got)
+                capture.flag_changed(scanned, position)
+                return content
+
+    def enter(self, path: bytes) -> None:
+        """Say which directory the files that follow are in: bundles end by name and directory."""
+        self._salt = zlib.crc32(path)
+
+    def flush(self) -> None:
+        """Hand over the bundle that is being filled."""
+        bundle = self._bundle
+        if bundle is None:
+            return
+        self._bundle = None
+        self._submit(bundle.view[: self._filled], self._ticket, bundle.release)
+        self._ticket = Ticket()
+        self._filled = 0
+
+    def _small(self, listing: Listing, position: int, fd: int) -> Pending:
+        expected = content_bytes(listing, position)
+        if self._filled + expected > self._rule.max_bytes:
+            self.flush()
+        if self._bundle is None:
+            self._bundle = self._buffers.take()
+        start = self._filled
+        # One byte more than expected shows a file that has grown, without another call.
+        room = self._bundle.view[start : start + expected + 1]
+        got = min(_Stream(fd, _segments(listing, position)).fill(room, 0), expected)
+        if got == 0:
+            return None
+        self._filled = start + got
+        piece = Piece(self._ticket, start, got)
+        if self._rule.ends_after(listing.names[position], got, self._filled, self._salt):
+            self.flush()
+        return piece
+
+    def _large(self, listing: Listing, position: int, fd: int) -> Pending:
+        stream = _Stream(fd, _segments(listing, position))
+        pieces = Pieces()
+        lease = self._buffers.take()
+        filled = stream.fill(lease.view, 0)
+        while filled:
+            final = filled < self._buffers.size
+            cuts = self._chunker.cut(lease.view[:filled], final=final)
+            end = cuts[-1][1]
+            tail = filled - end
+            following = None
+            if not final:
+                following = self._buffers.take()
+                following.view[:tail] = lease.view[end:filled]
+            for start, stop in cuts:
+                self._add(pieces, lease, start, stop)
+            lease.release()
+            if following is None:
+                return self._tidy(pieces)
+            lease = following
+            filled = stream.fill(lease.view, tail)
+        lease.release()
+        return self._tidy(pieces)
+
+    def _add(self, pieces: Pieces, lease: Lease, start: int, stop: int) -> None:
+        ticket = Ticket()
+        lease.share()
+        self._submit(lease.view[start:stop], ticket, lease.release)
+        pieces.chunks.append((ticket, stop - start))
+        if len(pieces.chunks) == CHUNKS_PER_LIST:
+            self._close_list(pieces)
+
+    def _close_list(self, pieces: Pieces) -> None:
+        self._wait()
+        packed = pack_extents([(ticket.chunk_id, length) for ticket, length in pieces.chunks])
+        pieces.listed += sum(length for _, length in pieces.chunks)
+        pieces.lists.append(self._submit_list(packed))
+        pieces.chunks.clear()
+
+    def _tidy(self, pieces: Pieces) -> Pending:
+        if pieces.lists and pieces.chunks:
+            self._close_list(pieces)
+        return pieces if pieces.lists or pieces.chunks else None
+
+
+class _Stream:
+    """The contents of one file from its beginning, holes left out."""
+
+    __slots__ = ("_at", "_fd", "_segments")
+
+    def __init__(self, fd: int, segments: tuple[tuple[int, int], ...] | None) -> None:
+        self._fd = fd
+        self._at = 0
+        self._segments = None if segments is None else list(reversed(segments))
+
+    def fill(self, view: memoryview, filled: int) -> int:
+        """Read on into ``view`` from ``filled`` until it is full or the file ends; return the fill."""
+        size = len(view)
+        while filled < size:
+            offset, most = self._next(size - filled)
+            got = os.preadv(self._fd, [view[filled : filled + most]], offset) if most else 0
+            if got == 0:
+                break
+            self._advance(got)
+            filled += got
+        return filled
+
+    def _next(self, room: int) -> tuple[int, int]:
+        if self._segments is None:
+            return self._at, room
+        if not self._segments:
+            return 0, 0
+        offset, length = self._segments[-1]
+        return offset, min(room, length)
+
+    def _advance(self, got: int) -> None:
+        if self._segments is None:
+            self._at += got
+            return
+        offset, length = self._segments.pop()
+        if got < length:
+            self._segments.append((offset + got, length - got))
+
+
+def _segments(listing: Listing, position: int) -> tuple[tuple[int, int], ...] | None:
+    extra = listing.extras.get(position)
+    return None if extra is None else extra.segments
+
+
+def _length(content: Pending) -> int:
+    if isinstance(content, Piece):
+        return content.length
+    if isinstance(content, Pieces):
+        return content.listed + sum(length for _, length in content.chunks)
+    return 0
+
+
+def _fit(listing: Listing, position: int, got: int) -> None:
+    """Make an entry as long as what was stored of it: a reader must find what it is told."""
+    extra = listing.extras.get(position)
+    if extra is None or extra.segments is None:
+        listing.set(SIZE, position, got)
+        return
+    kept = []
+    for offset, length in extra.segments:
+        if got <= 0:
+            break
+        kept.append((offset, min(length, got)))
+        got -= length
+    extra.segments = tuple(kept)
