@@ -1,0 +1,285 @@
+"""Reading one snapshot with a recovery key: its tree, and any chunk of it, all verified.
+
+Where a chunk lies is only a hint, whoever gave it: what is returned has the id that was asked for.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vaultd.backends.base import Backend
+from vaultd.compression import Decompressor
+from vaultd.core.errors import CorruptObjectError, IntegrityError, ObjectNotFoundError, StorageError
+from vaultd.core.events import Note, Observer
+from vaultd.core.snapshot import SessionId, Snapshot
+from vaultd.core.tree import path_key
+from vaultd.crypto import hashing, recipients
+from vaultd.crypto.aead import RecordCipher
+from vaultd.format import pack as pack_format
+from vaultd.format.session import MetaSection, PackRef, RefsSection, RootBody, pack_refs
+from vaultd.format.tree import Block, Content, Extent, decode_block, split_blocks, unpack_extents
+from vaultd.vault import contexts, layout, roots
+from vaultd.vault.chunk_index import ChunkIndex, Location, PackRow
+from vaultd.vault.host import load_part
+from vaultd.vault.keyring import ReadKeys
+from vaultd.vault.trust import Trust
+
+_HEADER_READ = pack_format.MAX_HEADER_BYTES
+_CIPHERS = 2048
+DATA, META = pack_format.DATA, pack_format.META
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadContext:
+    """What reading needs.
+
+    Attributes:
+        backend: Where the vault lies.
+        trust: Whom to believe.
+        keys: What the recovery key opens.
+        folder: Where indexes are kept on this machine.
+        observer: Takes notes.
+    """
+
+    backend: Backend
+    trust: Trust
+    keys: ReadKeys
+    folder: Path
+    observer: Observer
+
+
+@dataclass(frozen=True, slots=True)
+class _PackCipher:
+    cipher: RecordCipher
+    header_sha256: bytes
+
+
+class SnapshotReader:
+    """One snapshot, open for reading; a context manager. Methods may be called from any thread.
+
+    Args:
+        context: What reading needs.
+        snapshot: Which one.
+
+    Raises:
+        ObjectNotFoundError: Its root is gone.
+        IntegrityError: Its root is not what was committed.
+        NoMatchingKeyError: The recovery key does not open its domain.
+    """
+
+    def __init__(self, context: ReadContext, snapshot: Snapshot) -> None:
+        self._context = context
+        self.snapshot = snapshot
+        self._lock = threading.Lock()
+        self._ciphers: OrderedDict[int, _PackCipher] = OrderedDict()
+        self.root, self.refs, self.meta = self._open_root()
+        self._index = ChunkIndex(context.folder / f"index-{snapshot.session.host}.sqlite")
+        self._load_index()
+
+    def __enter__(self) -> SnapshotReader:
+        """Return the reader itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the index."""
+        self._index.close()
+
+    def _open_root(self) -> tuple[RootBody, RefsSection, MetaSection]:
+        session, trust = self.snapshot.session, self._context.trust
+        data = self._context.backend.get(layout.outcome(session))
+        if hashing.sha256(data) != self.snapshot.root_sha256:
+            raise CorruptObjectError(
+                f"snapshot {self.snapshot.short_id}: its root now has hash {hashing.sha256(data).hex()[:8]}",
+                hint="Look for another version of the object; somebody has replaced it.",
+            )
+        root = roots.open_outcome(data, session, trust)
+        if not isinstance(root, RootBody):
+            raise CorruptObjectError(f"snapshot {self.snapshot.short_id}: its root is no snapshot")
+        domain = trust.host_domain(session.host)
+        refs = roots.open_refs(root, self._context.keys.domain(domain, root.epoch))
+        meta = roots.open_meta(root, self._context.keys.meta_seed(domain, root.epoch))
+        return root, refs, meta
+
+    # The index
+
+    def _load_index(self) -> None:
+        keys = self._context.keys.domain(self._context.trust.host_domain(self.root.host), self.root.epoch)
+        lost = set()
+        for position, part in enumerate(self.refs.parts):
+            try:
+                load_part(self._context.backend, self._index, part, self.root, keys)
+            except (IntegrityError, ObjectNotFoundError) as error:
+                lost.add(position)
+                text = f"{error.message}; reading the tables of its packs instead"
+                self._context.observer(Note(text=text, warning=True))
+        if lost:
+            self._load_tables(lost)
+
+    def _load_tables(self, lost: set[int]) -> None:
+        """Learn where chunks lie from the packs themselves: slower, and always possible."""
+        for ref in self.packs():
+            if ref.part not in lost:
+                continue
+            try:
+                row, records = self._read_table(ref)
+            except (IntegrityError, StorageError) as error:
+                self._context.observer(Note(text=f"pack {ref.sha256.hex()[:8]}: {error.message}", warning=True))
+                continue
+            self._index.add_pack(row, records, since=None)
+
+    def packs(self) -> Iterator[PackRef]:
+        """Yield the packs that the snapshot needs."""
+        return pack_refs(self.refs, what=f"refs of snapshot {self.snapshot.short_id}")
+
+    def _read_table(self, ref: PackRef) -> tuple[PackRow, list[pack_format.Record]]:
+        what = f"pack {ref.sha256.hex()[:8]}"
+        name = self._pack_name(ref.seq, ref.sha256)
+        get = self._context.backend.get
+        opened, header, first = self._open_header(get(name, length=min(_HEADER_READ, ref.size)), ref.seq, what)
+        end = ref.size - pack_format.TRAILER.size
+        trailer = pack_format.decode_trailer(get(name, offset=end, length=pack_format.TRAILER.size), what=what)
+        start = end - trailer.padding - trailer.table_bytes
+        if start < first:
+            raise CorruptObjectError(f"{what}: its table would begin at {start}")
+        sealed = get(name, offset=start, length=trailer.table_bytes)
+        aad = pack_format.record_aad(opened.header_sha256, trailer.records, 0, 0)
+        table = opened.cipher.open(trailer.records, sealed, aad)
+        records = pack_format.decode_table(table, first_offset=first, what=what)
+        return PackRow(0, ref.seq, ref.sha256, ref.size, header.kind, None), records
+
+    # Chunks
+
+    def read_chunk(self, chunk_id: bytes, kind: int, decompressor: Decompressor) -> bytes | memoryview:
+        """Return one chunk, from whichever copy is good.
+
+        Args:
+            chunk_id: Its id.
+            kind: `DATA` or `META`.
+            decompressor: Of the calling thread.
+
+        Raises:
+            CorruptObjectError: Every copy is damaged or gone, or none is known.
+            StorageError: The backend does not answer.
+        """
+        failures = []
+        for location in self._index.places(chunk_id, kind):
+            try:
+                return self._read(location, decompressor)
+            except (IntegrityError, ObjectNotFoundError) as error:
+                failures.append(error.message)
+        reason = "; ".join(failures) or "no index names a pack that holds it"
+        raise CorruptObjectError(f"chunk {chunk_id.hex()[:8]}: {reason}")
+
+    def _read(self, location: Location, decompressor: Decompressor) -> bytes | memoryview:
+        record = location.record
+        row = self._index.pack(location.pack)
+        what = f"pack {row.sha256.hex()[:8]}"
+        opened = self._cipher(row)
+        sealed = self._context.backend.get(
+            self._pack_name(row.seq, row.sha256), offset=record.offset, length=record.stored
+        )
+        aad = pack_format.record_aad(opened.header_sha256, record.position, record.method, record.raw)
+        try:
+            body = opened.cipher.open(record.position, sealed, aad)
+        except CorruptObjectError as error:
+            raise CorruptObjectError(f"{what}: {error.message}") from error
+        raw = decompressor.decompress(record.method, body, record.raw)
+        if hashing.keyed_hash(self._chunk_id_key, raw) != record.chunk_id:
+            raise CorruptObjectError(f"{what}: record {record.position} holds another chunk")
+        return raw  # type: ignore[return-value]  # bytes or a view of them
+
+    @property
+    def _chunk_id_key(self) -> bytes:
+        domain = self._context.trust.host_domain(self.root.host)
+        return self._context.keys.domain(domain, self.root.epoch).chunk_id_key
+
+    def _cipher(self, row: PackRow) -> _PackCipher:
+        with self._lock:
+            known = self._ciphers.get(row.pack)
+        if known is not None:
+            return known
+        data = self._context.backend.get(self._pack_name(row.seq, row.sha256), length=min(_HEADER_READ, row.size))
+        opened, _, _ = self._open_header(data, row.seq, f"pack {row.sha256.hex()[:8]}")
+        with self._lock:
+            self._ciphers[row.pack] = opened
+            if len(self._ciphers) > _CIPHERS:
+                self._ciphers.popitem(last=False)
+        return opened
+
+    def _open_header(self, data: bytes, seq: int, what: str) -> tuple[_PackCipher, pack_format.PackHeader, int]:
+        header, first = pack_format.decode_header(data, what=what)
+        host = self.root.host
+        if (header.vault_id, header.host, header.seq) != (self.root.vault_id, host, seq):
+            raise CorruptObjectError(f"{what}: says that it belongs to {header.host}/{header.seq:010d}")
+        info = contexts.pack_info(header.vault_id, host, seq, header.uid, header.kind)
+        key = recipients.open(self._context.keys.pack_seed(header.key_id), header.sealed, info)
+        record_key, commitment = contexts.pack_keys(key)
+        if commitment != header.commitment:
+            raise CorruptObjectError(f"{what}: its key is not the one that it commits to")
+        return _PackCipher(RecordCipher(record_key), hashing.sha256(data[:first])), header, first
+
+    def _pack_name(self, seq: int, sha256: bytes) -> str:
+        return layout.pack(SessionId(host=self.root.host, seq=seq), sha256)
+
+    # The tree
+
+    def blocks(self, under: bytes = b"") -> Iterator[Block]:
+        """Yield the tree's blocks in walking order, from those that may lie at or below a directory.
+
+        Args:
+            under: Path below the snapshot's top; tree chunks that cannot hold anything at or below
+                it (or its own entry) are not read.
+
+        Raises:
+            CorruptObjectError: A tree chunk cannot be read: what it held cannot be listed.
+        """
+        decompressor = Decompressor()
+        for at in self._tree_range(under):
+            yield from self._blocks_of(at, decompressor)
+
+    def _tree_range(self, under: bytes) -> range:
+        chunks = self.meta.tree
+        if not under:
+            return range(len(chunks))
+        key = path_key(under)
+        firsts = [path_key(chunk.first_path) for chunk in chunks]
+        # Parts of one directory may fill several chunks, so begin with the last that starts before.
+        start = 0
+        while start + 1 < len(firsts) and firsts[start + 1] < key:
+            start += 1
+        end = bisect_right(firsts, key + b"\0\xff" * 2)
+        return range(start, max(end, start + 1))
+
+    def _blocks_of(self, at: int, decompressor: Decompressor) -> Iterator[Block]:
+        chunk = self.meta.tree[at]
+        what = f"tree of snapshot {self.snapshot.short_id}, chunk {at + 1} of {len(self.meta.tree)}"
+        try:
+            raw = self.read_chunk(chunk.chunk_id, META, decompressor)
+        except CorruptObjectError as error:
+            first = chunk.first_path.decode(errors="replace") or "/"
+            raise CorruptObjectError(f"{what} (from {first}): {error.message}") from error
+        for block in split_blocks(raw, what=what):
+            yield decode_block(block, what=what)
+
+    def extents(self, content: Content, decompressor: Decompressor) -> list[Extent]:
+        """Return where the contents of an entry lie, in order.
+
+        Raises:
+            CorruptObjectError: A list chunk cannot be read.
+            MalformedObjectError: It is no list of extents.
+        """
+        if content is None:
+            return []
+        if isinstance(content, Extent):
+            return [content]
+        if isinstance(content, bytes):
+            return unpack_extents(content, what="extents")
+        found = []
+        for chunk_id in content:
+            found += unpack_extents(bytes(self.read_chunk(chunk_id, META, decompressor)), what="list chunk")
+        return found
