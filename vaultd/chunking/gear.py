@@ -1,7 +1,7 @@
 """Content-defined chunks of big files: FastCDC with a gear table that a key changes.
 
 The key makes cuts differ between domains; it does not make them a secret, because lengths of known
-files give it away (FORMAT.md, "Chunks"). Chunk lengths are hidden by packs, not by this.
+files give it away (FORMAT.md 6.4). Chunk lengths are hidden by packs, not by this.
 
 Source: FastCDC, Xia et al., USENIX ATC 2016, and its 2020 revision (two bytes a step).
 """

@@ -1,7 +1,7 @@
 """AES-256-GCM with counters for nonces: a key seals each index once, so no nonce is ever repeated.
 
 A key that comes back from storage only opens. To seal, a fresh random key is made, used in this
-process for one object and forgotten (FORMAT.md, "Records").
+process for one object and forgotten (FORMAT.md 6.2).
 """
 
 from __future__ import annotations

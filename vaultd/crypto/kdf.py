@@ -1,7 +1,7 @@
 """Keys from keys (HKDF-SHA256) and keys from passphrases (Argon2id).
 
-Every derived key has a label of its own (``info``), listed in FORMAT.md, so that no two uses share
-a key.
+Every derived key has a label of its own (``info``), listed in FORMAT.md 2.6, so that no two uses
+share a key.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A key file binds what it is for (type, vault, label) to the seed inside, so that a file cannot pass
 for another. Everything in it is taken for hostile until the tag says otherwise: size and cost are
-limited before any work is done.
+limited before any work is done (FORMAT.md 4.4).
 """
 
 from __future__ import annotations

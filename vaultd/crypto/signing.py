@@ -1,6 +1,6 @@
 """Ed25519 signatures over ``label || 0x00 || SHA-256(message)``.
 
-Each kind of object has a label of its own (FORMAT.md), so that a signature made for one cannot be
+Each kind of object has a label of its own (FORMAT.md 3), so that a signature made for one cannot be
 shown for another.
 """
 
