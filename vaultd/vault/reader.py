@@ -6,7 +6,6 @@ Where a chunk lies is only a hint, whoever gave it: what is returned has the id 
 from __future__ import annotations
 
 import threading
-from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -229,31 +228,30 @@ class SnapshotReader:
     # The tree
 
     def blocks(self, under: bytes = b"") -> Iterator[Block]:
-        """Yield the tree's blocks in walking order, from those that may lie at or below a directory.
+        """Yield the tree's blocks in walking order.
 
         Args:
-            under: Path below the snapshot's top; tree chunks that cannot hold anything at or below
-                it (or its own entry) are not read.
+            under: Path below the snapshot's top. Tree chunks that hold neither this directory, nor
+                anything below it, nor a directory on the way to it are not read.
 
         Raises:
             CorruptObjectError: A tree chunk cannot be read: what it held cannot be listed.
         """
         decompressor = Decompressor()
-        for at in self._tree_range(under):
+        for at in self._tree_chunks(under):
             yield from self._blocks_of(at, decompressor)
 
-    def _tree_range(self, under: bytes) -> range:
-        chunks = self.meta.tree
-        if not under:
-            return range(len(chunks))
+    def _tree_chunks(self, under: bytes) -> Iterator[int]:
+        firsts = [path_key(chunk.first_path) for chunk in self.meta.tree]
+        components = under.split(b"/") if under else []
         key = path_key(under)
-        firsts = [path_key(chunk.first_path) for chunk in chunks]
-        # Parts of one directory may fill several chunks, so begin with the last that starts before.
-        start = 0
-        while start + 1 < len(firsts) and firsts[start + 1] < key:
-            start += 1
-        end = bisect_right(firsts, key + b"\0\xff" * 2)
-        return range(start, max(end, start + 1))
+        # Everything below a directory sorts before its own key followed by a one.
+        wanted = [(key, key + b"\1")] if under else [(b"", b"\xff" * 256)]
+        wanted += [(way, way) for way in (b"\0".join(components[:depth]) for depth in range(len(components)))]
+        for at, first in enumerate(firsts):
+            last = firsts[at + 1] if at + 1 < len(firsts) else None
+            if any(first <= high and (last is None or last >= low) for low, high in wanted):
+                yield at
 
     def _blocks_of(self, at: int, decompressor: Decompressor) -> Iterator[Block]:
         chunk = self.meta.tree[at]

@@ -1,0 +1,168 @@
+"""Looking into snapshots: listing, finding, comparing, and reading single files."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from vaultd.compression import Decompressor
+from vaultd.core.entry import NO_EXTRA, Entry
+from vaultd.core.tree import GID, MODE, MTIME, SIZE, UID, is_directory, path_key
+from vaultd.format.tree import Block, Content
+from vaultd.vault.reader import DATA, SnapshotReader
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An entry and where its contents lie (for `SnapshotReader.extents`)."""
+
+    entry: Entry
+    content: Content
+
+
+def entries_of(block: Block) -> Iterator[Stored]:
+    """Yield the entries of one block."""
+    listing = block.listing
+    columns = [listing.column(which) for which in (MODE, UID, GID, SIZE, MTIME)]
+    for position, (name, mode, uid, gid, size, mtime_ns) in enumerate(zip(listing.names, *columns, strict=True)):
+        extra = listing.extras.get(position, NO_EXTRA)
+        yield Stored(Entry(listing.path, name, mode, uid, gid, size, mtime_ns, extra), block.contents[position])
+
+
+def is_below(path: bytes, under: bytes) -> bool:
+    """Tell whether a path is ``under`` itself or lies below it."""
+    return not under or path == under or path.startswith(under + b"/")
+
+
+def walk(reader: SnapshotReader, under: bytes = b"") -> Iterator[Stored]:
+    """Yield an entry and everything below it, directories before what they hold.
+
+    Args:
+        reader: The snapshot.
+        under: Path below the snapshot's top; ``b""`` yields everything.
+    """
+    for block in reader.blocks(under):
+        path = block.listing.path
+        if is_below(path, under) or not path or is_below(under, path):
+            for stored in entries_of(block):
+                if is_below(stored.entry.full_path, under):
+                    yield stored
+
+
+def matcher(patterns: tuple[str, ...], *, ignore_case: bool = False) -> Callable[[Entry], bool]:
+    """Return a test whether an entry's name, or its path when the pattern has a slash, matches a glob."""
+    flags = re.IGNORECASE if ignore_case else 0
+    tests = [
+        ("/" in pattern, re.compile(fnmatch.translate(pattern.strip("/")).encode("utf-8", "surrogateescape"), flags))
+        for pattern in patterns
+    ]
+
+    def matches(entry: Entry) -> bool:
+        return any(test.match(entry.full_path if whole else entry.name) for whole, test in tests)
+
+    return matches
+
+
+def read_file(reader: SnapshotReader, stored: Stored) -> Iterator[bytes | memoryview]:
+    """Yield the contents of a regular file, holes as zeros.
+
+    Raises:
+        CorruptObjectError: A chunk is damaged.
+    """
+    at = 0
+    size = stored.entry.size
+    for offset, piece in pieces_of(reader, stored):
+        yield from _zeros(offset - at)
+        yield piece
+        at = offset + len(piece)
+    yield from _zeros(size - at)
+
+
+def _zeros(count: int) -> Iterator[bytes]:
+    block = bytes(1 << 20)
+    while count > 0:
+        yield block[:count]
+        count -= len(block)
+
+
+def pieces_of(reader: SnapshotReader, stored: Stored) -> Iterator[tuple[int, memoryview]]:
+    """Yield the data of a regular file as (offset in the file, bytes), holes left out."""
+    decompressor = Decompressor()
+    segments = stored.entry.extra.segments
+    left = list(reversed(segments)) if segments is not None else [(0, stored.entry.size)]
+    for extent in reader.extents(stored.content, decompressor):
+        chunk = memoryview(reader.read_chunk(extent.chunk_id, DATA, decompressor))
+        view = chunk[extent.offset : extent.offset + extent.length]
+        while view and left:
+            offset, length = left.pop()
+            piece = view[:length]
+            yield offset, piece
+            view = view[len(piece) :]
+            if len(piece) < length:
+                left.append((offset + len(piece), length - len(piece)))
+
+
+class Change(StrEnum):
+    """How an entry differs between two snapshots, as restic marks it."""
+
+    ADDED = "+"
+    REMOVED = "-"
+    CONTENT = "M"
+    METADATA = "U"
+    TYPE = "T"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One entry that differs.
+
+    Attributes:
+        change: How.
+        path: Path below the top.
+        before: As it was; ``None`` when it was not there.
+        after: As it is; ``None`` when it is gone.
+    """
+
+    change: Change
+    path: bytes
+    before: Entry | None
+    after: Entry | None
+
+
+def differences(old: SnapshotReader, new: SnapshotReader, under: bytes = b"") -> Iterator[Difference]:
+    """Yield what differs between two snapshots, in walking order; contents compare by chunk."""
+    left, right = _ordered(old, under), _ordered(new, under)
+    before, after = next(left, None), next(right, None)
+    while before is not None or after is not None:
+        if after is None or (before is not None and before[0] < after[0]):
+            assert before is not None  # noqa: S101 - the loop's condition
+            yield Difference(Change.REMOVED, before[1].entry.full_path, before[1].entry, None)
+            before = next(left, None)
+        elif before is None or after[0] < before[0]:
+            yield Difference(Change.ADDED, after[1].entry.full_path, None, after[1].entry)
+            after = next(right, None)
+        else:
+            change = _compare(before[1], after[1])
+            if change is not None:
+                yield Difference(change, after[1].entry.full_path, before[1].entry, after[1].entry)
+            before, after = next(left, None), next(right, None)
+
+
+def _ordered(reader: SnapshotReader, under: bytes) -> Iterator[tuple[tuple[bytes, bytes], Stored]]:
+    for stored in walk(reader, under):
+        yield (path_key(stored.entry.path), stored.entry.name), stored
+
+
+def _compare(before: Stored, after: Stored) -> Change | None:
+    old, new = before.entry, after.entry
+    if old.mode >> 12 != new.mode >> 12:
+        return Change.TYPE
+    if not is_directory(new.mode) and (
+        before.content != after.content or old.size != new.size or old.extra.link_target != new.extra.link_target
+    ):
+        return Change.CONTENT
+    kept = (old.mode, old.uid, old.gid, old.mtime_ns, old.extra.xattrs, old.extra.flags)
+    return None if kept == (new.mode, new.uid, new.gid, new.mtime_ns, new.extra.xattrs, new.extra.flags) else Change.METADATA
