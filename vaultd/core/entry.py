@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vaultd.core.tree import Extra
 
@@ -31,7 +31,7 @@ class Entry:
     gid: int
     size: int
     mtime_ns: int
-    extra: Extra = NO_EXTRA
+    extra: Extra = field(default_factory=lambda: NO_EXTRA)
 
     @property
     def full_path(self) -> bytes:
