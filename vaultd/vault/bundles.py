@@ -14,7 +14,7 @@ from vaultd.core.errors import (
     MalformedObjectError,
     NoMatchingKeyError,
 )
-from vaultd.crypto import recipients
+from vaultd.crypto import kdf, recipients
 from vaultd.format.codec import decode, encode
 from vaultd.format.keys import BundleBody, DomainSecrets, SealedTo
 from vaultd.format.signed import BUNDLE
@@ -124,6 +124,33 @@ def newest_bundle(backend: Backend, trust: Trust, domain: str) -> Bundle:
     raise KeyringError(
         f"domain {domain}: no usable bundle: {'; '.join(problems) or 'none is there'}",
         hint="Bring back the objects under keys/dom/ from a copy of the vault.",
+    )
+
+
+def new_epoch(
+    domain: str, epoch: int, random: Callable[[int], bytes], *, before: DomainKeys | None = None
+) -> OpenedEpoch:
+    """Make the keys of a domain's new epoch.
+
+    Args:
+        domain: The domain.
+        epoch: Its number.
+        random: Source of random bytes.
+        before: Keys of an earlier epoch, so that dedup goes on; ``None`` for a new domain.
+    """
+    data_seed, meta_seed = random(recipients.SEED_BYTES), random(recipients.SEED_BYTES)
+    return OpenedEpoch(
+        keys=DomainKeys(
+            domain=domain,
+            epoch=epoch,
+            data_public=recipients.public_key(data_seed),
+            meta_public=recipients.public_key(meta_seed),
+            chunk_id_key=random(kdf.KEY_BYTES) if before is None else before.chunk_id_key,
+            index_key=random(kdf.KEY_BYTES),
+            chunker_key=random(kdf.KEY_BYTES) if before is None else before.chunker_key,
+        ),
+        data_seed=data_seed,
+        meta_seed=meta_seed,
     )
 
 

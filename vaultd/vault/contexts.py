@@ -62,3 +62,13 @@ def bundle_info(vault_id: bytes, domain: str, epoch: int) -> bytes:
 def bundle_commitment(secrets: bytes) -> bytes:
     """Return what a bundle says of its encoded secrets, so that all copies seal the same ones."""
     return hashing.sha256(b"vaultd/1 bundle commit" + secrets)
+
+
+def grant_info(vault_id: bytes, request_sha256: bytes) -> bytes:
+    """Return what the keys in an enrolment grant are sealed with."""
+    return b"vaultd/1 grant secrets" + vault_id + request_sha256
+
+
+def canary_info(vault_id: bytes) -> bytes:
+    """Return what the canary of a key test is sealed with."""
+    return b"vaultd/1 canary" + vault_id

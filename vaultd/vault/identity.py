@@ -116,7 +116,7 @@ class HostIdentity:
         return HostKeys(
             vault_id=self.vault_id,
             host=file.host,
-            signer=self._signer(self.key_paths.host, HOST_KEY),
+            signer=signing.Signer(self.signing_seed("host").reveal()),
             current=current,
             past=tuple(past),
         )
@@ -136,12 +136,36 @@ class HostIdentity:
         return KeeperKeys(
             vault_id=self.vault_id,
             name=file.name,
-            signer=self._signer(self.key_paths.keeper, KEEPER_KEY),
+            signer=signing.Signer(self.signing_seed("keeper").reveal()),
             index_keys=tuple(
                 IndexKey(domain=held.domain, epoch=held.epoch, key=held.key)
                 for held in file.index_keys
             ),
         )
+
+    def signing_seed(self, role: str) -> Secret:
+        """Return the signing key of this machine as ``host`` or as ``keeper``.
+
+        Raises:
+            KeyringError: It is not there, damaged, or open to others.
+        """
+        elsewhere = self.key_paths.host if role == "host" else self.key_paths.keeper
+        path = elsewhere or self.folder / (HOST_KEY if role == "host" else KEEPER_KEY)
+        # A credential's group is what systemd gives it; that of our own file is not to be read.
+        contents = read_private(path, forbidden=OWNER_ONLY if elsewhere is None else NOT_WORLD)
+        if contents is None:
+            raise KeyringError(
+                f"{path}: the signing key of this {role} is not there",
+                hint="Bring it back, or enrol this machine again with a new key.",
+            )
+        key = recovery.read_key_file(contents.decode("utf-8", "replace"), None)
+        facts = key.facts
+        if (facts.type, facts.vault) != (recovery.KeyType.HOST, self.vault_id.hex()):
+            raise KeyringError(
+                f"{path}: {facts.type} key of vault {facts.vault[:8]}, "
+                f"expected a host key of vault {self.vault_id.hex()[:8]}"
+            )
+        return key.seed
 
     def advance_pin(self, trust: Trust) -> HostIdentity:
         """Remember a newer policy, durably; one that is not newer changes nothing.
@@ -228,27 +252,6 @@ class HostIdentity:
         # Without a passphrase no salt is drawn.
         text = recovery.write_key_file(seed.reveal(), None, facts, random=bytes)
         write_private(self.folder / name, text.encode())
-
-    def _seed(self, elsewhere: Path | None, name: str) -> Secret:
-        path = self.folder / name if elsewhere is None else elsewhere
-        # A credential's group is what systemd gives it; that of our own file is not to be read.
-        contents = read_private(path, forbidden=OWNER_ONLY if elsewhere is None else NOT_WORLD)
-        if contents is None:
-            raise KeyringError(
-                f"{path}: the signing key of this machine is not there",
-                hint="Bring it back, or enrol this machine again with a new key.",
-            )
-        key = recovery.read_key_file(contents.decode("utf-8", "replace"), None)
-        facts = key.facts
-        if (facts.type, facts.vault) != (recovery.KeyType.HOST, self.vault_id.hex()):
-            raise KeyringError(
-                f"{path}: {facts.type} key of vault {facts.vault[:8]}, "
-                f"expected a host key of vault {self.vault_id.hex()[:8]}"
-            )
-        return key.seed
-
-    def _signer(self, elsewhere: Path | None, name: str) -> signing.Signer:
-        return signing.Signer(self._seed(elsewhere, name).reveal())
 
 
 def make_identity(state_dir: Path, trust: Trust, location: str) -> HostIdentity:
