@@ -15,7 +15,7 @@ import msgspec
 
 from vaultd.core.errors import MalformedObjectError
 from vaultd.format.codec import Packed
-from vaultd.format.fields import Count, Epoch, Hash, Id, Key, Name, Text, Version
+from vaultd.format.fields import Count, Epoch, Hash, Id, Key, MaybeHash, Name, Text, Version
 from vaultd.format.keys import PublicKey
 from vaultd.format.signed import SignedKind
 
@@ -144,14 +144,14 @@ class PendingFile(_File, frozen=True):
         role: As in the request.
         name: As in the request.
         request: SHA-256 of the request's object.
-        signing_seed: Private half of the request's ``verify_key``.
+        signing_seed: Private half of the request's ``verify_key``; empty when the machine has it.
         answer_seed: Private half of the request's ``answer_key``.
     """
 
     role: Role
     name: Name
     request: Hash
-    signing_seed: Key
+    signing_seed: MaybeHash
     answer_seed: Key
 
 

@@ -186,26 +186,28 @@ class HostIdentity:
         _write_pin(self.folder, self.vault_id, self.location, trust.pin)
         return replace(self, pin=trust.pin)
 
-    def keep_host(self, host: str, seed: Secret, keys: Iterable[DomainKeys]) -> None:
+    def keep_host(self, host: str, seed: Secret | None, keys: Iterable[DomainKeys]) -> None:
         """Become a host, or renew its keys.
 
         Args:
             host: The machine's name in object names.
-            seed: Its signing key.
+            seed: Its signing key; ``None`` leaves the one that it has.
             keys: Keys of its domain; those that it has already stay.
         """
-        self._keep_key(HOST_KEY, seed, label=f"host {host}")
+        if seed is not None:
+            self._keep_key(HOST_KEY, seed, label=f"host {host}")
         self._add_host_keys(host, keys)
 
-    def keep_keeper(self, name: str, seed: Secret, keys: Iterable[IndexKey]) -> None:
+    def keep_keeper(self, name: str, seed: Secret | None, keys: Iterable[IndexKey]) -> None:
         """Become a keeper, or renew its keys.
 
         Args:
             name: The machine's name in the log.
-            seed: Its signing key.
+            seed: Its signing key; ``None`` leaves the one that it has.
             keys: Index keys; those that it has already stay.
         """
-        self._keep_key(KEEPER_KEY, seed, label=f"keeper {name}")
+        if seed is not None:
+            self._keep_key(KEEPER_KEY, seed, label=f"keeper {name}")
         self._add_index_keys(name, keys)
 
     def add_keys(self, keys: DomainKeys) -> None:
