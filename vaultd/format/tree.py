@@ -26,7 +26,7 @@ NONE, MANY, LISTED = 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD
 """Instead of a chunk's position: no contents; extents in ``many``; list chunks in ``many``."""
 
 MAX_BLOCK_BYTES = 7 << 20
-MAX_PATH_BYTES = 1 << 20
+MAX_PATH_BYTES = 256 << 10
 MAX_NAME_BYTES = 255
 MAX_DEPTH = 1024
 MAX_TARGET_BYTES = 64 << 10
@@ -165,11 +165,12 @@ def encode_block(block: Block) -> bytes:
             {position: _extra_body(extra) for position, extra in sorted(listing.extras.items())},
         )
     )
-    if len(body) > MAX_BLOCK_BYTES:
+    encoded = _U32.pack(len(body)) + body
+    if len(encoded) > MAX_BLOCK_BYTES:
         raise MalformedObjectError(
-            f"tree block of {len(body)} bytes, at most {MAX_BLOCK_BYTES} allowed"
+            f"tree block of {len(encoded)} bytes, at most {MAX_BLOCK_BYTES} allowed"
         )
-    return _U32.pack(len(body)) + body
+    return encoded
 
 
 def _extra_body(extra: Extra) -> ExtraBody:
@@ -323,25 +324,42 @@ def _contents(body: BlockBody, listing: Listing, what: str) -> list[Content]:
     modes = listing.column(MODE)
     contents: list[Content] = []
     for position, chunk in enumerate(where):
-        if chunk == NONE:
-            contents.append(None)
-            continue
-        if not is_regular(modes[position]):
-            raise MalformedObjectError(f"{what}: contents for an entry that is no file")
-        if chunk in (MANY, LISTED):
-            contents.append(_many(body, position, what, listed=chunk == LISTED))
-            continue
         length = content_bytes(listing, position) if position in listing.extras else sizes[position]
-        if chunk >= len(ids) or not 0 < length <= MAX_CHUNK_BYTES - offsets[position]:
-            raise MalformedObjectError(f"{what}: entry {position} points outside its chunk")
-        contents.append(Extent(ids[chunk], offsets[position], length))
+        if not is_regular(modes[position]):
+            if chunk != NONE:
+                raise MalformedObjectError(f"{what}: contents for an entry that is no file")
+            contents.append(None)
+        elif chunk < len(ids) and 0 < length <= MAX_CHUNK_BYTES - offsets[position]:
+            contents.append(Extent(ids[chunk], offsets[position], length))
+        else:
+            contents.append(_elsewhere(body, position, (chunk, length), what))
     return contents
 
 
-def _many(body: BlockBody, position: int, what: str, *, listed: bool) -> Content:
+def _elsewhere(body: BlockBody, position: int, told: tuple[int, int], what: str) -> Content:
+    """Return the contents of a file that do not lie in one run of a chunk."""
+    chunk, length = told
+    if chunk == MANY:
+        return _many(body, position, length, what)
+    if chunk == LISTED:
+        return _listed(body, position, what)
+    if chunk != NONE or length:
+        raise MalformedObjectError(
+            f"{what}: entry {position} has {length} bytes that lie in no chunk"
+        )
+    return None
+
+
+def _many(body: BlockBody, position: int, length: int, what: str) -> bytes:
     packed = body.many.get(position, b"")
-    if not packed or len(packed) % (CHUNK_ID_BYTES if listed else _LISTED_EXTENT.size):
-        raise MalformedObjectError(f"{what}: entry {position} has {len(packed)} bytes of extents")
-    if not listed:
-        return packed
+    held = sum(extent.length for extent in unpack_extents(packed, what=what))
+    if not 0 < length <= held:
+        raise MalformedObjectError(f"{what}: entry {position} has {held} bytes of {length}")
+    return packed
+
+
+def _listed(body: BlockBody, position: int, what: str) -> tuple[bytes, ...]:
+    packed = body.many.get(position, b"")
+    if not packed or len(packed) % CHUNK_ID_BYTES:
+        raise MalformedObjectError(f"{what}: entry {position} has {len(packed)} bytes of lists")
     return tuple(packed[at : at + CHUNK_ID_BYTES] for at in range(0, len(packed), CHUNK_ID_BYTES))
