@@ -17,18 +17,20 @@ from vaultd.core.errors import CorruptObjectError, IntegrityError, ObjectNotFoun
 from vaultd.core.events import Note, Observer
 from vaultd.core.snapshot import SessionId, Snapshot
 from vaultd.core.tree import path_key
-from vaultd.crypto import hashing, recipients
-from vaultd.crypto.aead import RecordCipher
+from vaultd.crypto import hashing
 from vaultd.format import pack as pack_format
+from vaultd.format.pack import Record
 from vaultd.format.session import MetaSection, PackRef, RefsSection, RootBody, pack_refs
 from vaultd.format.tree import Block, Content, Extent, decode_block, split_blocks, unpack_extents
-from vaultd.vault import contexts, layout, roots
+from vaultd.vault import layout, roots
 from vaultd.vault.chunk_index import ChunkIndex, Location, PackRow
 from vaultd.vault.host import load_part
 from vaultd.vault.keyring import ReadKeys
+from vaultd.vault.packs import OpenedPack, PackOpener
 from vaultd.vault.trust import Trust
 
 _HEADER_READ = pack_format.MAX_HEADER_BYTES
+_TAIL_READ = 128 << 10
 _CIPHERS = 2048
 DATA, META = pack_format.DATA, pack_format.META
 
@@ -52,12 +54,6 @@ class ReadContext:
     observer: Observer
 
 
-@dataclass(frozen=True, slots=True)
-class _PackCipher:
-    cipher: RecordCipher
-    header_sha256: bytes
-
-
 class SnapshotReader:
     """One snapshot, open for reading; a context manager. Methods may be called from any thread.
 
@@ -75,8 +71,11 @@ class SnapshotReader:
         self._context = context
         self.snapshot = snapshot
         self._lock = threading.Lock()
-        self._ciphers: OrderedDict[int, _PackCipher] = OrderedDict()
+        self._ciphers: OrderedDict[int, OpenedPack] = OrderedDict()
         self.root, self.refs, self.meta = self._open_root()
+        self._opener = PackOpener(context.trust.vault_id, snapshot.session.host, context.keys)
+        domain = context.trust.host_domain(snapshot.session.host)
+        self._chunk_id_key = context.keys.domain(domain, self.root.epoch).chunk_id_key
         self._index = ChunkIndex(context.folder / f"index-{snapshot.session.host}.sqlite")
         self._load_index()
 
@@ -135,21 +134,18 @@ class SnapshotReader:
         """Yield the packs that the snapshot needs."""
         return pack_refs(self.refs, what=f"refs of snapshot {self.snapshot.short_id}")
 
-    def _read_table(self, ref: PackRef) -> tuple[PackRow, list[pack_format.Record]]:
+    def _read_table(self, ref: PackRef) -> tuple[PackRow, list[Record]]:
         what = f"pack {ref.sha256.hex()[:8]}"
         name = self._pack_name(ref.seq, ref.sha256)
         get = self._context.backend.get
-        opened, header, first = self._open_header(get(name, length=min(_HEADER_READ, ref.size)), ref.seq, what)
-        end = ref.size - pack_format.TRAILER.size
-        trailer = pack_format.decode_trailer(get(name, offset=end, length=pack_format.TRAILER.size), what=what)
-        start = end - trailer.padding - trailer.table_bytes
-        if start < first:
-            raise CorruptObjectError(f"{what}: its table would begin at {start}")
-        sealed = get(name, offset=start, length=trailer.table_bytes)
-        aad = pack_format.record_aad(opened.header_sha256, trailer.records, 0, 0)
-        table = opened.cipher.open(trailer.records, sealed, aad)
-        records = pack_format.decode_table(table, first_offset=first, what=what)
-        return PackRow(0, ref.seq, ref.sha256, ref.size, header.kind, None), records
+        opened = self._opener.open(get(name, length=min(_HEADER_READ, ref.size)), ref.seq, what=what)
+        tail = get(name, offset=max(0, ref.size - _TAIL_READ))
+        start, length, _ = opened.table_place(tail, ref.size)
+        if ref.size - start > len(tail):
+            tail = get(name, offset=start)
+        at = len(tail) - (ref.size - start)
+        records = opened.open_table(tail, tail[at : at + length])
+        return PackRow(0, ref.seq, ref.sha256, ref.size, opened.kind, None), records
 
     # Chunks
 
@@ -177,50 +173,33 @@ class SnapshotReader:
     def _read(self, location: Location, decompressor: Decompressor) -> bytes | memoryview:
         record = location.record
         row = self._index.pack(location.pack)
-        what = f"pack {row.sha256.hex()[:8]}"
         opened = self._cipher(row)
         sealed = self._context.backend.get(
             self._pack_name(row.seq, row.sha256), offset=record.offset, length=record.stored
         )
-        aad = pack_format.record_aad(opened.header_sha256, record.position, record.method, record.raw)
-        try:
-            body = opened.cipher.open(record.position, sealed, aad)
-        except CorruptObjectError as error:
-            raise CorruptObjectError(f"{what}: {error.message}") from error
-        raw = decompressor.decompress(record.method, body, record.raw)
+        raw = opened.record(record, sealed, decompressor)
         if hashing.keyed_hash(self._chunk_id_key, raw) != record.chunk_id:
-            raise CorruptObjectError(f"{what}: record {record.position} holds another chunk")
-        return raw  # type: ignore[return-value]  # bytes or a view of them
+            raise CorruptObjectError(
+                f"pack {row.sha256.hex()[:8]}: record {record.position} holds another chunk"
+            )
+        return raw
 
-    @property
-    def _chunk_id_key(self) -> bytes:
-        domain = self._context.trust.host_domain(self.root.host)
-        return self._context.keys.domain(domain, self.root.epoch).chunk_id_key
+    def has_chunk(self, chunk_id: bytes, kind: int) -> bool:
+        """Tell whether an index names a place for a chunk."""
+        return bool(self._index.places(chunk_id, kind))
 
-    def _cipher(self, row: PackRow) -> _PackCipher:
+    def _cipher(self, row: PackRow) -> OpenedPack:
         with self._lock:
             known = self._ciphers.get(row.pack)
         if known is not None:
             return known
         data = self._context.backend.get(self._pack_name(row.seq, row.sha256), length=min(_HEADER_READ, row.size))
-        opened, _, _ = self._open_header(data, row.seq, f"pack {row.sha256.hex()[:8]}")
+        opened = self._opener.open(data, row.seq, what=f"pack {row.sha256.hex()[:8]}")
         with self._lock:
             self._ciphers[row.pack] = opened
             if len(self._ciphers) > _CIPHERS:
                 self._ciphers.popitem(last=False)
         return opened
-
-    def _open_header(self, data: bytes, seq: int, what: str) -> tuple[_PackCipher, pack_format.PackHeader, int]:
-        header, first = pack_format.decode_header(data, what=what)
-        host = self.root.host
-        if (header.vault_id, header.host, header.seq) != (self.root.vault_id, host, seq):
-            raise CorruptObjectError(f"{what}: says that it belongs to {header.host}/{header.seq:010d}")
-        info = contexts.pack_info(header.vault_id, host, seq, header.uid, header.kind)
-        key = recipients.open(self._context.keys.pack_seed(header.key_id), header.sealed, info)
-        record_key, commitment = contexts.pack_keys(key)
-        if commitment != header.commitment:
-            raise CorruptObjectError(f"{what}: its key is not the one that it commits to")
-        return _PackCipher(RecordCipher(record_key), hashing.sha256(data[:first])), header, first
 
     def _pack_name(self, seq: int, sha256: bytes) -> str:
         return layout.pack(SessionId(host=self.root.host, seq=seq), sha256)
@@ -239,7 +218,7 @@ class SnapshotReader:
         """
         decompressor = Decompressor()
         for at in self._tree_chunks(under):
-            yield from self._blocks_of(at, decompressor)
+            yield from self.blocks_of(at, decompressor)
 
     def _tree_chunks(self, under: bytes) -> Iterator[int]:
         firsts = [path_key(chunk.first_path) for chunk in self.meta.tree]
@@ -253,7 +232,13 @@ class SnapshotReader:
             if any(first <= high and (last is None or last >= low) for low, high in wanted):
                 yield at
 
-    def _blocks_of(self, at: int, decompressor: Decompressor) -> Iterator[Block]:
+    def blocks_of(self, at: int, decompressor: Decompressor) -> Iterator[Block]:
+        """Yield the blocks of one tree chunk, by its position in ``meta.tree``.
+
+        Raises:
+            CorruptObjectError: It cannot be read.
+            MalformedObjectError: It breaks the format.
+        """
         chunk = self.meta.tree[at]
         what = f"tree of snapshot {self.snapshot.short_id}, chunk {at + 1} of {len(self.meta.tree)}"
         try:

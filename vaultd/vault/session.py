@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from vaultd.core.errors import (
     BrokenChainError,
     CorruptObjectError,
+    KeyringError,
     ObjectExistsError,
     ObjectNotFoundError,
     SessionRevokedError,
@@ -35,6 +36,7 @@ from vaultd.format.session import (
 from vaultd.format.signed import OUTCOME
 from vaultd.policy import chain as chain_policy
 from vaultd.vault import layout, parts, roots
+from vaultd.vault.bundles import newest_bundle
 from vaultd.vault.catalog import summarise
 from vaultd.vault.chunk_index import COMMITTED, SessionRow
 from vaultd.vault.host import HostVault, Opened, continue_session, open_session
@@ -327,12 +329,11 @@ class Session:
         """Return a copy of the domain bundle for full snapshots: without it no recovery key helps."""
         if self.decision.kind is not Kind.FULL:
             return b""
-        keys = self._host.keys.current
+        domain = self._host.keys.current.domain
         try:
-            return self._host.backend.get(layout.bundle(keys.domain, keys.epoch))
-        except ObjectNotFoundError:
-            text = f"ALARM: the key bundle of domain {keys.domain} is gone from the vault"
-            self._host.observer(Note(text=text, warning=True))
+            return newest_bundle(self._host.backend, self._host.trust, domain).raw
+        except KeyringError as error:
+            self._host.observer(Note(text=f"ALARM: {error.message}", warning=True))
             return b""
 
     def _put_outcome(self, data: bytes) -> None:
