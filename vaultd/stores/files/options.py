@@ -1,9 +1,13 @@
-"""What a capture of files leaves out and takes along."""
+"""What a capture of files leaves out, and how a restore deals with what it finds."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+
+from vaultd.stores.files.owners import OwnerRule
 
 _SCHEME = "files-capture/1"
 _NOT_IN_RESULT = frozenset({"hostname", "warn_live_databases"})
@@ -43,6 +47,51 @@ class CaptureOptions:
     def fingerprint(self) -> bytes:
         """Return 32 bytes that differ whenever other options could give another snapshot."""
         lines = [_SCHEME]
-        names = [field.name for field in fields(self) if field.name not in _NOT_IN_RESULT]
+        names = [one.name for one in fields(self) if one.name not in _NOT_IN_RESULT]
         lines += [f"{name}={getattr(self, name)!r}" for name in names]
         return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).digest()
+
+
+class Overwrite(StrEnum):
+    """What happens to an entry that is there already.
+
+    ``if-changed`` keeps a file whose type, size, modification time, mode and (where owners are
+    restored) owner are those of the snapshot; ``if-newer`` keeps it unless the snapshot's
+    modification time is later. Directories are entered in any case; ``never`` leaves the
+    metadata of those that were there.
+    """
+
+    ALWAYS = "always"
+    IF_CHANGED = "if-changed"
+    IF_NEWER = "if-newer"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetOptions:
+    """Options of a `FilesTarget`.
+
+    Attributes:
+        overwrite: What to do with what is there; ``None`` demands an empty target.
+        delete: Directories that are not empty may be removed where something else must go.
+        owner: Where owners come from.
+        users: Names of the snapshot's users, by number.
+        groups: Names of its groups, by number.
+        user_map: From a name or decimal id of the snapshot to a local one.
+        group_map: The same for groups.
+        allow_suid: Put back set-id bits and file capabilities where the owner is right; sensible
+            for root, who restores systems.
+        allow_devices: Make device files.
+        sparse: Leave holes for blocks of zeros, besides the holes that the snapshot records.
+    """
+
+    overwrite: Overwrite | None = None
+    delete: bool = False
+    owner: OwnerRule = OwnerRule.IDS
+    users: Mapping[int, str] = field(default_factory=dict)
+    groups: Mapping[int, str] = field(default_factory=dict)
+    user_map: Mapping[str, str] = field(default_factory=dict)
+    group_map: Mapping[str, str] = field(default_factory=dict)
+    allow_suid: bool = False
+    allow_devices: bool = False
+    sparse: bool = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 
 from vaultd.core.events import Problem, ProblemKind
 
@@ -19,7 +18,7 @@ _KINDS = {
 
 def words_of(error: OSError) -> str:
     """Return the system's words for an error, lower case at the start: ``permission denied``."""
-    text = os.strerror(error.errno) if error.errno else str(error)
+    text = error.strerror or str(error)
     return text[:1].lower() + text[1:]
 
 

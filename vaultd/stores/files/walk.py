@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -23,6 +24,7 @@ from vaultd.stores.files.options import CaptureOptions
 from vaultd.stores.files.problems import problem_of, words_of
 from vaultd.stores.files.roots import Way, unreadable
 from vaultd.stores.files.rows import WIDTH, Rows, stat_names
+from vaultd.stores.files.safewalk import PART_PREFIX
 from vaultd.stores.files.selection import Selection
 
 MAX_DEPTH = 1024
@@ -238,6 +240,9 @@ def _sorted_names(fd: int) -> list[bytes]:
     encoding, errors = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
     names = [name.encode(encoding, errors) for name in os.listdir(fd)]
     names.sort()
+    first = bisect_left(names, PART_PREFIX)
+    if first < len(names) and names[first].startswith(PART_PREFIX):
+        names = [name for name in names if not name.startswith(PART_PREFIX)]
     return names
 
 

@@ -1,0 +1,75 @@
+"""Which name of a multiply-linked file is written, and which wait to be linked to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from threading import Lock
+
+from vaultd.core.entry import Entry
+from vaultd.stores.files.place import Place
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A file that this restore has finished.
+
+    Attributes:
+        path: Directory that holds it, below the target.
+        name: Its name there.
+        identity: Device and inode.
+    """
+
+    path: bytes
+    name: bytes
+    identity: tuple[int, int]
+
+
+@dataclass(slots=True)
+class _Group:
+    made: Made | None = None
+    waiting: list[tuple[Place, Entry]] = field(default_factory=list)
+
+
+class Links:
+    """The link groups of one restore; usable by several threads.
+
+    Only files that this restore made are ever linked to.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._groups: dict[bytes, _Group] = {}
+
+    def join(self, place: Place, entry: Entry) -> Made | bool:
+        """Say what to do for one more name of a group.
+
+        Args:
+            place: The directory of the name.
+            entry: The name; its link group is not empty.
+
+        Returns:
+            The file to link to; ``True`` when there will be one and the name waits for it;
+            ``False`` when this is the first name, so the file is to be written under it.
+        """
+        with self._lock:
+            group = self._groups.get(entry.extra.link_group)
+            if group is None:
+                self._groups[entry.extra.link_group] = _Group()
+                return False
+            if group.made is not None:
+                return group.made
+            group.waiting.append((place, entry))
+            return True
+
+    def finished(self, entry: Entry, made: Made) -> list[tuple[Place, Entry]]:
+        """Note that the first name of a group is there; return the names that waited for it."""
+        with self._lock:
+            group = self._groups[entry.extra.link_group]
+            group.made = made
+            waiting, group.waiting = group.waiting, []
+            return waiting
+
+    def failed(self, entry: Entry) -> list[tuple[Place, Entry]]:
+        """Note that the first name of a group could not be written; return those that waited."""
+        with self._lock:
+            return self._groups.pop(entry.extra.link_group).waiting

@@ -1,0 +1,293 @@
+"""A regular file that is being restored: written under a passing name, finished exactly once."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+
+from vaultd.core.entry import Entry
+from vaultd.core.events import ProblemKind
+from vaultd.stores.files.links import Made
+from vaultd.stores.files.place import Place
+from vaultd.stores.files.safewalk import discard, is_same
+from vaultd.stores.files.site import Site, part_name
+
+_MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_REOPEN = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_BLOCK_BYTES = 4096
+
+
+class PendingFile:
+    """A file whose contents arrive in pieces, from several threads, in any order.
+
+    The thread that writes the last piece finishes the file. A file that fails is removed and
+    reported once; further pieces of it are ignored.
+
+    Args:
+        site: The restore.
+        place: Its directory, held for it.
+        entry: What it shall be like.
+        pieces: How many times `write` will be called.
+
+    Attributes:
+        entry: As given.
+        fd: Descriptor of a file of several pieces; belongs to the pool.
+        pins: Uses of the descriptor now; belongs to the pool.
+    """
+
+    __slots__ = (
+        "_busy",
+        "_identity",
+        "_left",
+        "_open",
+        "_place",
+        "_site",
+        "_whole",
+        "entry",
+        "fd",
+        "pins",
+    )
+
+    def __init__(self, site: Site, place: Place, entry: Entry, pieces: int) -> None:
+        self.entry = entry
+        self.fd = -1
+        self.pins = 0
+        self._site = site
+        self._place = place
+        self._whole = pieces == 1
+        self._left = pieces
+        self._busy = 0
+        self._open = True
+        self._identity: tuple[int, int] | None = None
+
+    def write(self, offset: int, piece: bytes | bytearray | memoryview) -> None:
+        """Write one of the pieces.
+
+        Args:
+            offset: Where it goes in the file.
+            piece: Its bytes; may be reused when this returns.
+
+        Raises:
+            NoSpaceError: The target is full.
+            TargetError: The target is read-only.
+        """
+        site = self._site
+        with site.lock:
+            if not self._open:
+                return
+            self._busy += 1
+        failed = True
+        try:
+            if offset < 0 or offset + len(piece) > self.entry.size:
+                reason = (
+                    f"a piece ends at byte {offset + len(piece)}, the file at {self.entry.size}"
+                )
+                site.found(ProblemKind.DAMAGED, self.entry.full_path, reason)
+            elif self._whole:
+                self._write_whole(offset, piece)
+                failed = False
+            else:
+                self._write_piece(offset, piece)
+                failed = False
+        except OSError as error:
+            site.failed(error, self.entry.full_path, "write the file")
+        finally:
+            self._leave(failed=failed)
+
+    def abandon(self, kind: ProblemKind, reason: str) -> None:
+        """Give the file up: remove what was written, report why, ignore what still comes.
+
+        Args:
+            kind: What is wrong.
+            reason: Lower-case sentence without final stop.
+        """
+        if self.discard():
+            self._site.found(kind, self.entry.full_path, reason)
+
+    def discard(self) -> bool:
+        """Give the file up without a report; tell whether it was still unfinished."""
+        with self._site.lock:
+            if not self._open:
+                return False
+            self._open = False
+            idle = self._busy == 0
+            if idle:
+                self._site.unfinished.discard(self)
+        if idle:
+            self._clean_up()
+        return True
+
+    def finish_empty(self) -> None:
+        """Finish a file of no pieces: it is empty, or all hole.
+
+        Raises:
+            NoSpaceError: The target is full.
+            TargetError: The target is read-only.
+        """
+        self._whole = True
+        self.write(0, b"")
+
+    def open_again(self) -> int:
+        """Make the file, or open it once more; the pool asks for this under its lock.
+
+        Raises:
+            OSError: It cannot be made, or was replaced.
+        """
+        pool = self._site.pool
+        folder = pool.acquire(self._place)
+        try:
+            if self._identity is None:
+                return self._make_long(folder)
+            fd = os.open(part_name(self.entry.name), _REOPEN, dir_fd=folder)
+        finally:
+            pool.release(self._place)
+        if not is_same(fd, self._identity):
+            os.close(fd)
+            raise OSError(errno.ESTALE, "replaced")
+        return fd
+
+    def _make_long(self, folder: int) -> int:
+        fd = self._make(folder)
+        os.ftruncate(fd, self.entry.size)
+        status = os.fstat(fd)
+        self._identity = (status.st_dev, status.st_ino)
+        return fd
+
+    def _make(self, folder: int) -> int:
+        part = part_name(self.entry.name)
+        try:
+            fd = os.open(part, _MAKE, 0o600, dir_fd=folder)
+        except FileExistsError:
+            os.unlink(part, dir_fd=folder)
+            fd = os.open(part, _MAKE, 0o600, dir_fd=folder)
+        if self.entry.extra.flags:
+            self._site.metadata.set_flags(fd, self.entry, early=True)
+        return fd
+
+    def _write_whole(self, offset: int, piece: bytes | bytearray | memoryview) -> None:
+        pool = self._site.pool
+        folder = pool.acquire(self._place)
+        try:
+            fd = self._make(folder)
+            try:
+                sparse = self._site.options.sparse
+                _put(fd, offset, piece, sparse=sparse)
+                if sparse or len(piece) != self.entry.size:
+                    os.ftruncate(fd, self.entry.size)
+                self._complete(folder, fd)
+            except OSError:
+                discard(folder, part_name(self.entry.name))
+                raise
+            finally:
+                os.close(fd)
+        finally:
+            pool.release(self._place)
+
+    def _write_piece(self, offset: int, piece: bytes | bytearray | memoryview) -> None:
+        pool = self._site.pool
+        fd = pool.acquire(self)
+        try:
+            _put(fd, offset, piece, sparse=self._site.options.sparse)
+        finally:
+            pool.release(self)
+
+    def _complete(self, folder: int, fd: int) -> None:
+        site, entry = self._site, self.entry
+        site.metadata.on_file(fd, entry, site.born_in(self._place, fd))
+        if entry.extra.link_group:
+            status = os.fstat(fd)
+            self._identity = (status.st_dev, status.st_ino)
+        site.into_place(folder, entry)
+        if entry.extra.flags:
+            site.set_flags(fd, entry)
+
+    def _leave(self, *, failed: bool) -> None:
+        with self._site.lock:
+            self._busy -= 1
+            self._left -= 1
+            if failed:
+                self._open = False
+            idle = self._busy == 0
+            ended = self._open and self._left <= 0
+            dead = idle and not self._open
+            if ended:
+                self._open = False
+            if ended or dead:
+                self._site.unfinished.discard(self)
+        if ended:
+            self._end()
+        elif dead:
+            self._clean_up()
+
+    def _end(self) -> None:
+        site = self._site
+        if not self._whole:
+            try:
+                self._complete_long()
+            except OSError as error:
+                self._clean_up()
+                site.failed(error, self.entry.full_path, "finish the file")
+                return
+        site.count("files")
+        waiting = []
+        if self.entry.extra.link_group and self._identity is not None:
+            made = Made(self._place.path, self.entry.name, self._identity)
+            waiting = site.links.finished(self.entry, made)
+            for place, entry in waiting:
+                site.link(made, place, entry)
+                site.let_go(place)
+        site.let_go(self._place)
+
+    def _complete_long(self) -> None:
+        pool = self._site.pool
+        fd = pool.acquire(self)
+        try:
+            folder = pool.acquire(self._place)
+            try:
+                self._complete(folder, fd)
+            finally:
+                pool.release(self._place)
+        finally:
+            pool.release(self)
+            pool.close(self)
+
+    def _clean_up(self) -> None:
+        site = self._site
+        site.pool.close(self)
+        if self._identity is not None:
+            with suppress(OSError):  # its directory is gone: so is the file
+                folder = site.pool.acquire(self._place)
+                discard(folder, part_name(self.entry.name))
+                site.pool.release(self._place)
+        if self.entry.extra.link_group:
+            for place, entry in site.links.failed(self.entry):
+                reason = "the first name of this file could not be restored"
+                site.found(ProblemKind.DAMAGED, entry.full_path, reason)
+                site.let_go(place)
+        site.let_go(self._place)
+
+
+def _put(fd: int, offset: int, piece: bytes | bytearray | memoryview, *, sparse: bool) -> None:
+    """Write all of a piece, leaving out aligned blocks of zeros when ``sparse``."""
+    if not sparse:
+        _write_all(fd, offset, piece)
+        return
+    view = memoryview(piece)
+    start = 0
+    at = min(-offset % _BLOCK_BYTES, len(view))
+    while at < len(view):
+        end = min(at + _BLOCK_BYTES, len(view))
+        block = bytes(view[at:end])
+        if not block.strip(b"\0"):
+            _write_all(fd, offset + start, view[start:at])
+            start = end
+        at = end
+    _write_all(fd, offset + start, view[start:])
+
+
+def _write_all(fd: int, offset: int, piece: bytes | bytearray | memoryview) -> None:
+    size = len(piece)
+    done = os.pwrite(fd, piece, offset) if size else 0
+    while done < size:
+        done += os.pwrite(fd, memoryview(piece)[done:], offset + done)
