@@ -1,0 +1,238 @@
+"""Objects in a bucket: one request each, no retries, every answer checked."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from botocore.exceptions import ClientError
+
+from vaultd.backends.base import Body, ObjectInfo
+from vaultd.backends.bodies import check_range, sha256_of, size_of
+from vaultd.backends.names import check_name, check_prefix, is_name
+from vaultd.backends.s3.bucket import Bucket
+from vaultd.backends.s3.connection import Connection
+from vaultd.backends.s3.errors import status_of
+from vaultd.backends.s3.options import Conditional, S3Options
+from vaultd.backends.s3.transfer import SpoolReader, receive
+from vaultd.core.clock import Clock, SystemClock
+from vaultd.core.errors import (
+    ObjectExistsError,
+    ObjectNotFoundError,
+    StorageError,
+    StorageUnavailableError,
+)
+from vaultd.core.units import KIB
+
+if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import ListObjectsV2OutputTypeDef, ObjectTypeDef
+
+_CHEAP_CLASS_FROM_BYTES = 128 * KIB
+_PAGE_TRIES = 5
+_RANGE_MISSED = 416
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+
+
+class S3Backend:
+    """Objects as those of a bucket; used by any number of threads.
+
+    Args:
+        options: Where and how.
+        clock: The system's by default.
+        page_names: Names to ask for in one request of a listing.
+
+    Raises:
+        ConfigError: The AWS settings cannot be used.
+    """
+
+    def __init__(
+        self, options: S3Options, *, clock: Clock | None = None, page_names: int = 1000
+    ) -> None:
+        self._connection = Connection(options, SystemClock() if clock is None else clock)
+        self._client = self._connection.client
+        self._options = options
+        self._page_names = page_names
+        self._start = f"{options.prefix}/" if options.prefix else ""
+
+    @property
+    def location(self) -> str:
+        """Where the objects lie: ``s3://bucket/prefix`` or ``s3:URL/bucket/prefix``."""
+        return self._options.location
+
+    @property
+    def bucket(self) -> Bucket:
+        """The bucket itself, for those who set it up or examine it."""
+        return Bucket(self._connection)
+
+    @property
+    def spool(self) -> Path | None:
+        """No folder: any open file will do."""
+        return None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._connection.close()
+
+    def put(self, name: str, body: Body, *, sha256: bytes | None = None) -> None:
+        """Create an object: see `Backend.put`; the server checks its SHA-256."""
+        check_name(name)
+        size = size_of(name, body)
+        arguments: dict[str, Any] = {
+            **self._address(name),
+            "Body": body
+            if isinstance(body, bytes)
+            else SpoolReader(name, body, self._connection.clock),
+            "ContentLength": size,
+            "ChecksumSHA256": base64.b64encode(sha256 or sha256_of(body)).decode("ascii"),
+        }
+        if self._options.storage_class and size >= _CHEAP_CLASS_FROM_BYTES:
+            arguments["StorageClass"] = self._options.storage_class
+        if self._options.conditional is Conditional.HEADER:
+            arguments["IfNoneMatch"] = "*"
+        elif self._is_there(name):
+            raise ObjectExistsError(f"object {name}: exists already")
+        with self._connection.call("put", f"object {name}"):
+            self._client.put_object(**arguments)
+
+    def get(self, name: str, *, offset: int = 0, length: int | None = None) -> bytes:
+        """Return bytes of an object: see `Backend.get`."""
+        check_name(name)
+        check_range(name, offset, length)
+        if length == 0:  # a range cannot be empty in HTTP
+            self.head(name)
+            return b""
+        arguments = self._address(name)
+        ranged = offset > 0 or length is not None
+        if ranged:
+            last = "" if length is None else offset + length - 1
+            arguments["Range"] = f"bytes={offset}-{last}"
+        with self._connection.call("get", f"object {name}"):
+            try:
+                answer = self._client.get_object(**arguments)
+            except ClientError as exc:
+                if status_of(exc) == _RANGE_MISSED:
+                    return b""
+                raise
+            found = receive(name, answer["Body"], answer["ContentLength"], self._connection.clock)
+        if len(found) != answer["ContentLength"]:
+            raise StorageUnavailableError(
+                f"object {name}: {len(found)} bytes came, expected {answer['ContentLength']}"
+            )
+        if ranged:
+            _check_answer(name, answer.get("ContentRange", ""), (offset, length), len(found))
+        return found
+
+    def head(self, name: str) -> ObjectInfo:
+        """Return what is known about an object: see `Backend.head`."""
+        check_name(name)
+        with self._connection.call("head", f"object {name}"):
+            answer = self._client.head_object(**self._address(name))
+        return ObjectInfo(
+            name=name,
+            size=answer["ContentLength"],
+            modified_ns=int(answer["LastModified"].timestamp()) * 1_000_000_000,
+        )
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Yield objects in order: see `Backend.list`; the whole list is fetched first.
+
+        Servers that keep objects in folders list ``a/b`` before ``a-b``, and some list an object
+        twice when others come and go; to sort them all are needed.
+        """
+        check_prefix(prefix)
+        found: dict[str, ObjectInfo] = {}
+        in_order = True
+        last = ""
+        for item in self._items(prefix):
+            name = item["Key"].removeprefix(self._start)
+            ours = item["Key"].startswith(self._start + prefix) and is_name(name)
+            if not ours or name in found:  # such as the folder markers of other programs
+                continue
+            in_order, last = in_order and last < name, name
+            found[name] = ObjectInfo(
+                name=name,
+                size=item["Size"],
+                modified_ns=int(item["LastModified"].timestamp()) * 1_000_000_000,
+            )
+        for name in found if in_order else sorted(found):
+            yield found[name]
+
+    def delete(self, name: str) -> None:
+        """Remove an object: see `Backend.delete`; a versioned bucket keeps it as an old version."""
+        check_name(name)
+        with (
+            contextlib.suppress(ObjectNotFoundError),
+            self._connection.call("delete", f"object {name}"),
+        ):
+            self._client.delete_object(**self._address(name))
+
+    def _address(self, name: str) -> dict[str, Any]:
+        return {"Bucket": self._options.bucket, "Key": self._start + name}
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            self.head(name)
+        except ObjectNotFoundError:
+            return False
+        return True
+
+    def _items(self, prefix: str) -> Iterator[ObjectTypeDef]:
+        """Yield what the server lists, page after page to the end, in its own order."""
+        arguments: dict[str, Any] = {
+            "Bucket": self._options.bucket,
+            "Prefix": self._start + prefix,
+            "MaxKeys": self._page_names,
+        }
+        while True:
+            page = self._page(prefix, arguments)
+            yield from page.get("Contents", ())
+            if not page.get("IsTruncated"):
+                return
+            if not page.get("NextContinuationToken"):
+                raise StorageError(f"listing {prefix!r}: cut by the server, with no way to go on")
+            arguments["ContinuationToken"] = page["NextContinuationToken"]
+
+    def _page(self, prefix: str, arguments: dict[str, Any]) -> ListObjectsV2OutputTypeDef:
+        """Return one page of a listing; any but the first is asked for again if need be.
+
+        This is the one place below the retrying wrapper that tries again: that one could only
+        begin the whole listing anew, and one of many pages would nearly always fail.
+        """
+        tries = 1 if "ContinuationToken" in arguments else _PAGE_TRIES
+        while True:
+            try:
+                with self._connection.call("list", f"listing {prefix!r}"):
+                    return self._client.list_objects_v2(**arguments)
+            except StorageUnavailableError:
+                if tries == _PAGE_TRIES:
+                    raise
+                self._connection.clock.sleep(0.1 * 2**tries)
+                tries += 1
+
+
+def _check_answer(name: str, answer: str, asked: tuple[int, int | None], found: int) -> None:
+    """Refuse the bytes of another range than was asked for.
+
+    Raises:
+        StorageError: The server ignored or changed the range.
+    """
+    offset, length = asked
+    match = _CONTENT_RANGE.fullmatch(answer)
+    if match is not None:
+        first, last, size = map(int, match.groups())
+        end = size if length is None else min(size, offset + length)
+        if (first, last + 1, found) == (offset, end, end - offset):
+            return
+    raise StorageError(
+        f"object {name}: the server sent range {answer!r}, expected {length} bytes from {offset}"
+    )
