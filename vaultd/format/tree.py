@@ -17,7 +17,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from vaultd.core.errors import MalformedObjectError
-from vaultd.core.tree import COLUMNS, MODE, SIZE, Extra, Listing, is_regular
+from vaultd.core.tree import COLUMNS, GID, MODE, SIZE, UID, Extra, Listing, is_regular
 from vaultd.format.codec import Packed, decode_versioned, encode
 from vaultd.format.fields import U32, Count, Version
 from vaultd.format.pack import CHUNK_ID_BYTES, MAX_CHUNK_BYTES
@@ -38,6 +38,8 @@ XattrValue = Annotated[bytes, Meta(max_length=MAX_XATTR_BYTES)]
 
 _U32 = struct.Struct("<I")
 _WIDTH = 8 * len(COLUMNS)
+_BOUNDS = {MODE: 0xFFFF, UID: (1 << 32) - 1, GID: (1 << 32) - 1, SIZE: (1 << 63) - 1}
+"""Highest values of the stat columns that no value below 0 may have."""
 _LISTED_EXTENT = struct.Struct("<32sI")
 
 if sys.byteorder != "little":  # pragma: no cover - no such machine is supported
@@ -243,12 +245,20 @@ def open_body(body: BlockBody, *, what: str) -> Block:
     stats.frombytes(body.stats)
     if any(not 0 <= position < count for position in body.extras):
         raise MalformedObjectError(f"{what}: extras of an entry that is not there")
+    _check_stats(stats, count, what)
     sizes = stats[SIZE * count : (SIZE + 1) * count]
     extras = {
         position: _extra(extra, sizes[position], what) for position, extra in body.extras.items()
     }
     listing = Listing(body.path, names, stats, extras)
     return Block(listing, _contents(body, listing, what))
+
+
+def _check_stats(stats: array[int], count: int, what: str) -> None:
+    for column, highest in _BOUNDS.items():
+        values = stats[column * count : (column + 1) * count]
+        if count and not 0 <= min(values) <= max(values) <= highest:
+            raise MalformedObjectError(f"{what}: {COLUMNS[column]} out of bounds")
 
 
 def _check_path(path: bytes, what: str) -> None:

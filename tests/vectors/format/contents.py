@@ -299,6 +299,14 @@ def columns() -> Iterator[Vector]:
     """Yield blocks whose columns do not fit."""
     sample = BLOCK_BODY
     yield block("a stat column too short", "stats-short", stats=sample.stats[:-8])
+    for name, column, value, comment in [
+        ("mode-negative", 0, -1, "a mode below 0"),
+        ("mode-wide", 0, 1 << 16, "a mode of 17 bits"),
+        ("uid-negative", 1, -1, "a user id below 0"),
+        ("gid-wide", 2, 1 << 32, "a group id of 33 bits"),
+        ("size-negative", 3, -1, "a directory's size below 0"),
+    ]:
+        yield block(comment, name, stats=stats_with(column, 1, value))
     yield block("half a number", "stats-half", stats=sample.stats[:-4])
     yield block("one place less than names", "where-short", where=sample.where[:-4])
     yield block("one offset more than names", "offsets-long", offsets=sample.offsets + u32(0))
