@@ -34,15 +34,17 @@ def read_private(path: Path, *, forbidden: int = OWNER_ONLY) -> bytes | None:
         return None
     except OSError as exc:
         raise KeyringError(f"{path}: cannot be opened: {exc.strerror}") from exc
-    with os.fdopen(fd, "rb") as file:
+    try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise KeyringError(f"{path}: is not a regular file")
         _check_mode(path, status, forbidden)
-        try:
+        with os.fdopen(fd, "rb", closefd=False) as file:
             contents = file.read(LIMIT + 1)
-        except OSError as exc:
-            raise KeyringError(f"{path}: cannot be read: {exc.strerror}") from exc
+    except OSError as exc:
+        raise KeyringError(f"{path}: cannot be read: {exc.strerror}") from exc
+    finally:
+        os.close(fd)
     if len(contents) > LIMIT:
         raise KeyringError(f"{path}: more than {LIMIT} bytes, which no key file has")
     return contents

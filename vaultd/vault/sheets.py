@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from vaultd.core.errors import KeyringError, NoMatchingKeyError
+from vaultd.core.errors import ConfigError, KeyringError, NoMatchingKeyError
 from vaultd.crypto import recipients, recovery, signing
 from vaultd.crypto.recovery import KeyType
 from vaultd.crypto.secret import Secret
@@ -72,12 +72,12 @@ def draw_key(
     """Make a new recovery or admin key.
 
     Raises:
-        KeyringError: Its form is neither ``words`` nor ``file``, or its label cannot be shown.
+        ConfigError: Its form is neither ``words`` nor ``file``, or its label cannot be shown.
     """
     if form not in {WORDS, FILE}:
-        raise KeyringError(f"key {label!r}: form {form!r}, expected {WORDS} or {FILE}")
+        raise ConfigError(f"key {label!r}: form {form!r}, expected {WORDS} or {FILE}")
     if not label or not label.isprintable():
-        raise KeyringError(f"label of a key is {label!r}, expected printable text")
+        raise ConfigError(f"label of a key is {label!r}, expected printable text")
     return PersonalKey(
         type=key_type, label=label, form=form, seed=Secret(random(recovery.SEED_BYTES))
     )
