@@ -84,7 +84,7 @@ class Feeder:
 
     def enter(self, path: bytes) -> None:
         """Say which directory the files that follow are in: bundles end by name and directory."""
-        self._salt = zlib.crc32(path)
+        self._salt = zlib.crc32(path.rpartition(b"/")[2])
 
     def flush(self) -> None:
         """Hand over the bundle that is being filled."""

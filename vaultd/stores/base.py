@@ -7,10 +7,14 @@ restoring, it takes decoded entries and bytes and puts them in place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
+from vaultd.core.entry import Entry
+from vaultd.core.events import Observer, ProblemKind
 from vaultd.core.tree import Listing
 
 
@@ -87,3 +91,86 @@ class Capture(Protocol):
 
     def facts(self) -> SourceFacts:
         """Return what is known once the scan has ended."""
+
+
+class TargetFile(Protocol):
+    """A regular file that is being put back; its pieces come from several threads, in any order."""
+
+    def write(self, offset: int, piece: bytes | bytearray | memoryview) -> None:
+        """Write one of the announced pieces; the last one finishes the file."""
+
+    def abandon(self, kind: ProblemKind, reason: str) -> None:
+        """Give the file up and report why; further pieces are ignored."""
+
+
+class TargetFolder(Protocol):
+    """A directory of a target, used by the thread that walks the snapshot."""
+
+    def begin_file(self, entry: Entry, pieces: int = 1) -> TargetFile | None:
+        """Begin a regular file of so many pieces; ``None`` when there is nothing to write."""
+
+    def add(self, entry: Entry) -> None:
+        """Add a directory, link or special file."""
+
+    def extra(self, names: Collection[bytes]) -> list[bytes]:
+        """Return names that are here and not in the snapshot's directory."""
+
+    def remove(self, name: bytes) -> None:
+        """Remove an entry and everything in it."""
+
+
+class Target(Protocol):
+    """Where a snapshot is put back, used by one walking thread and several writing ones."""
+
+    def folder(self, path: bytes) -> TargetFolder | None:
+        """Open a directory, in walking order; ``None`` when what is in it must be left out."""
+
+    def finish(self) -> object:
+        """End the restore: metadata of directories, summaries."""
+
+
+class Preview(Protocol):
+    """Says what a restore would do about an entry, without doing it."""
+
+    def decide(self, entry: Entry) -> str:
+        """Return ``create``, ``replace``, ``keep``, ``enter`` or ``blocked``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnerNames:
+    """Names of the owners in a snapshot, by number."""
+
+    users: dict[int, str]
+    groups: dict[int, str]
+
+
+class Destination(Protocol):
+    """A place to restore to and the rules for it, before anything is opened."""
+
+    @property
+    def path(self) -> Path:
+        """The directory."""
+
+    @property
+    def overwrites(self) -> bool:
+        """Something was said about what is there already; otherwise it must be empty."""
+
+    @property
+    def deletes(self) -> bool:
+        """What the snapshot does not have is to be removed."""
+
+    def open(
+        self, names: OwnerNames, observer: Observer, *, resume: bool
+    ) -> AbstractContextManager[Target]:
+        """Open it for writing; with ``resume`` what is there and unchanged is kept.
+
+        Raises:
+            TargetNotEmptyError: It holds something and nothing was said about it.
+            TargetError: It cannot be used.
+        """
+
+    def preview(self, names: OwnerNames) -> AbstractContextManager[Preview]:
+        """Open it to ask what would be done."""
+
+    def compare(self, names: OwnerNames, observer: Observer) -> AbstractContextManager[Target]:
+        """Open it to compare what was restored with what should be there; nothing is written."""

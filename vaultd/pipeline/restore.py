@@ -1,0 +1,370 @@
+"""From a committed snapshot back to files: plan, execute, report, verify."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vaultd.compression import Decompressor
+from vaultd.core.clock import Clock
+from vaultd.core.errors import (
+    ConfigError,
+    CorruptObjectError,
+    IntegrityError,
+    NoSpaceError,
+    TargetNotEmptyError,
+)
+from vaultd.core.events import (
+    Advanced,
+    Event,
+    Found,
+    Note,
+    Observer,
+    PhaseStarted,
+    Problem,
+    ProblemKind,
+)
+from vaultd.core.tree import is_directory, is_regular
+from vaultd.core.units import format_size
+from vaultd.pipeline.browse import Stored
+from vaultd.pipeline.distribute import Distributor, pieces_of
+from vaultd.pipeline.select import Part, Selection, Selector
+from vaultd.pipeline.workers import Crew
+from vaultd.stores.base import Destination, OwnerNames, Target, TargetFolder
+from vaultd.vault.reader import SnapshotReader
+
+MARKER = ".vaultd-part-restore"
+"""Lies in the target while a restore is not finished, and says of which snapshot."""
+
+_REPORT_S = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreRequest:
+    """What to restore, where, and how.
+
+    Attributes:
+        destination: Where, and the rules for it.
+        selection: What to take.
+        verify: Read everything back and compare it with the vault.
+        workers: Threads that fetch, open and write.
+    """
+
+    destination: Destination
+    selection: Selection = field(default_factory=Selection)
+    verify: bool = False
+    workers: int = 2
+
+
+@dataclass(slots=True, kw_only=True)
+class RestorePlan:
+    """What a restore would do.
+
+    Attributes:
+        files: Regular files selected.
+        directories: Directories selected.
+        others: Links and special files selected.
+        data: Bytes of the files that would be written.
+        create: Entries that are not there yet.
+        replace: Entries that would be replaced.
+        keep: Entries that would be left as they are.
+        blocked: Entries that could not be put in place.
+        chunks: Chunks that would be fetched.
+        free: Bytes free where the target lies.
+    """
+
+    files: int = 0
+    directories: int = 0
+    others: int = 0
+    data: int = 0
+    create: int = 0
+    replace: int = 0
+    keep: int = 0
+    blocked: int = 0
+    chunks: int = 0
+    free: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreReport:
+    """What a restore did.
+
+    Attributes:
+        data: Bytes written.
+        tally: The target's own numbers.
+        problems: Entries that are not as they should be; empty means complete.
+        warnings: Entries that deserve a look.
+        resumed: It went on where an interrupted restore of the same snapshot had ended.
+        verified: Everything was read back and compared.
+        elapsed_s: Wall-clock seconds.
+    """
+
+    data: int
+    tally: object
+    problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+    resumed: bool
+    verified: bool
+    elapsed_s: float
+
+
+def plan_restore(reader: SnapshotReader, request: RestoreRequest) -> RestorePlan:
+    """Say what a restore would do and cost, without doing anything.
+
+    Raises:
+        ConfigError: Nothing is selected, or options contradict each other.
+        CorruptObjectError: The tree cannot be read.
+    """
+    _check(request)
+    plan = RestorePlan(free=free_bytes(request.destination.path))
+    decompressor = Decompressor()
+    last = b""
+    with request.destination.preview(_names(reader)) as preview:
+        for part in Selector(reader, request.selection).parts():
+            for stored in part.entries:
+                decision = str(preview.decide(stored.entry))
+                _count(plan, stored, decision)
+                if is_regular(stored.entry.mode) and decision in {"create", "replace"}:
+                    plan.data += stored.entry.size
+                    for extent in reader.extents(stored.content, decompressor):
+                        plan.chunks += extent.chunk_id != last
+                        last = extent.chunk_id
+    return plan
+
+
+def execute_restore(
+    reader: SnapshotReader, request: RestoreRequest, clock: Clock, observer: Observer
+) -> RestoreReport:
+    """Restore what is selected; what is damaged is left out and reported.
+
+    A restore that was killed is resumed by running it again: finished files are kept.
+
+    Raises:
+        ConfigError: Nothing is selected, or options contradict each other.
+        TargetNotEmptyError: The target holds something, and nothing was said about it.
+        NoSpaceError: The target is too small or has become full.
+        StorageError: The vault does not answer.
+    """
+    _check(request)
+    return _Restore(reader, request, clock, observer).run()
+
+
+class _Restore:
+    """One restore: the walk on this thread, fetching and writing on others."""
+
+    def __init__(
+        self, reader: SnapshotReader, request: RestoreRequest, clock: Clock, observer: Observer
+    ) -> None:
+        self._reader = reader
+        self._request = request
+        self._clock = clock
+        self._observer = observer
+        self._problems: list[Problem] = []
+        self._warnings: list[Problem] = []
+        self._next_report_s = 0.0
+        self._entries = 0
+
+    def run(self) -> RestoreReport:
+        began = self._clock.monotonic_s()
+        request, names = self._request, _names(self._reader)
+        marker = _Marker(request, self._reader)
+        resume = marker.is_mine()
+        if resume:
+            self._observer(Note(text="going on with an interrupted restore: finished files are kept"))
+        elif not request.destination.overwrites:
+            self._check_room()
+        counts = self._reader.snapshot.counts
+        whole = request.selection.is_everything
+        self._observer(
+            PhaseStarted(name="restore", files=counts.files if whole else 0, data=counts.data if whole else 0)
+        )
+        with request.destination.open(names, self._observe, resume=resume) as target:
+            marker.put()
+            written = self._fill(target, deletes=request.destination.deletes)
+            tally = target.finish()
+        if request.verify:
+            self._observer(PhaseStarted(name="verify", files=counts.files if whole else 0, data=written))
+            with request.destination.compare(names, self._observe) as comparison:
+                self._fill(comparison, deletes=False)
+        marker.remove()
+        return RestoreReport(
+            data=written,
+            tally=tally,
+            problems=tuple(self._problems),
+            warnings=tuple(self._warnings),
+            resumed=resume,
+            verified=request.verify,
+            elapsed_s=self._clock.monotonic_s() - began,
+        )
+
+    def _observe(self, event: Event) -> None:
+        if isinstance(event, Found):
+            (self._warnings if event.problem.warning else self._problems).append(event.problem)
+        self._observer(event)
+
+    def _check_room(self) -> None:
+        if not self._request.selection.is_everything:
+            return
+        free, needed = free_bytes(self._request.destination.path), self._reader.snapshot.counts.data
+        if needed > free:
+            raise NoSpaceError(
+                f"restore target {self._request.destination.path}: {format_size(free)} free, "
+                f"the snapshot holds {format_size(needed)}",
+                hint="Choose a larger file system, or restore a part with --include.",
+            )
+
+    def _fill(self, target: Target, *, deletes: bool) -> int:
+        """Hand everything selected to a target; return the bytes of file contents."""
+        extras = _Extras() if deletes else None
+        decompressor = Decompressor()
+        with Crew("restore", self._request.workers, 2, Decompressor) as crew:
+            distributor = Distributor(self._reader, crew)
+            for part in self._parts():
+                folder = target.folder(part.path)
+                if folder is None:
+                    continue
+                if extras is not None:
+                    extras.see(part.path, folder, part.names)
+                self._put(part, folder, distributor, decompressor)
+                self._report(distributor, part.path)
+            if extras is not None:
+                extras.end()
+            distributor.finish()
+            self._next_report_s = 0.0
+            self._report(distributor, b"")
+        return distributor.written
+
+    def _parts(self) -> Iterator[Part]:
+        try:
+            yield from Selector(self._reader, self._request.selection).parts()
+        except CorruptObjectError as error:
+            # What was listed before is restored; the rest of the tree cannot be named.
+            problem = Problem(kind=ProblemKind.DAMAGED, path=b"", reason=error.message)
+            self._observe(Found(problem=problem))
+
+    def _put(
+        self, part: Part, folder: TargetFolder, distributor: Distributor, decompressor: Decompressor
+    ) -> None:
+        for stored in part.entries:
+            entry = stored.entry
+            self._entries += 1
+            if not is_regular(entry.mode):
+                folder.add(entry)
+                continue
+            try:
+                pieces = pieces_of(stored, self._reader.extents(stored.content, decompressor))
+            except IntegrityError as error:
+                problem = Problem(kind=ProblemKind.DAMAGED, path=entry.full_path, reason=error.message)
+                self._observe(Found(problem=problem))
+                continue
+            file = folder.begin_file(entry, len(pieces))
+            if file is not None:
+                distributor.add(file, pieces)
+
+    def _report(self, distributor: Distributor, path: bytes) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._next_report_s:
+            self._next_report_s = now_s + _REPORT_S
+            done = distributor.written
+            self._observer(Advanced(files=self._entries, data=done, stored=done, path=path))
+
+
+class _Extras:
+    """Removes what a snapshot's directories do not have, once all names of one are known."""
+
+    def __init__(self) -> None:
+        self._path: bytes | None = None
+        self._folder: TargetFolder | None = None
+        self._names: list[bytes] = []
+
+    def see(self, path: bytes, folder: TargetFolder, names: list[bytes]) -> None:
+        """Take the names of one part of a directory."""
+        if path != self._path:
+            self.end()
+            self._path, self._folder, self._names = path, folder, []
+        self._names += names
+
+    def end(self) -> None:
+        """Remove what the directory seen last has beyond its names."""
+        if self._folder is None:
+            return
+        for name in self._folder.extra(self._names):
+            self._folder.remove(name)
+
+
+class _Marker:
+    """A file in the target that says which restore is under way there."""
+
+    def __init__(self, request: RestoreRequest, reader: SnapshotReader) -> None:
+        self._path = request.destination.path / MARKER
+        selection = request.selection
+        self._text = f"{reader.snapshot.id} {selection!r}\n"
+        self._is_needed = not request.destination.overwrites
+
+    def is_mine(self) -> bool:
+        """Tell whether an interrupted restore of the same selection has left its marker.
+
+        Raises:
+            TargetNotEmptyError: Another restore was interrupted here.
+        """
+        if not self._is_needed:
+            return False
+        try:
+            found = self._path.read_text(encoding="utf-8", errors="surrogateescape")
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        if found != self._text:
+            raise TargetNotEmptyError(
+                f"restore target {self._path.parent}: an interrupted restore of snapshot {found[:8]} lies here",
+                hint="Finish that restore, or choose another target.",
+            )
+        return True
+
+    def put(self) -> None:
+        """Leave the marker."""
+        if self._is_needed:
+            self._path.write_text(self._text, encoding="utf-8", errors="surrogateescape")
+
+    def remove(self) -> None:
+        """Take the marker away: the restore is complete, as far as it could be."""
+        if self._is_needed:
+            self._path.unlink(missing_ok=True)
+
+
+def _check(request: RestoreRequest) -> None:
+    if request.destination.deletes and not request.destination.overwrites:
+        raise ConfigError(
+            "deleting what the snapshot does not have needs a rule for what it has",
+            hint="Add --overwrite always (or if-changed) to --delete.",
+        )
+    if request.destination.deletes and (request.selection.include or request.selection.exclude):
+        raise ConfigError(
+            "deleting cannot be combined with a selection: what is not selected would be deleted",
+            hint="Restore a whole directory with ID:DIR, or leave --delete out.",
+        )
+
+
+def _count(plan: RestorePlan, stored: Stored, decision: str) -> None:
+    mode = stored.entry.mode
+    if is_regular(mode):
+        plan.files += 1
+    elif is_directory(mode):
+        plan.directories += 1
+    else:
+        plan.others += 1
+    name = "keep" if decision == "enter" else decision
+    setattr(plan, name, getattr(plan, name) + 1)
+
+
+def _names(reader: SnapshotReader) -> OwnerNames:
+    return OwnerNames(users=reader.meta.users, groups=reader.meta.groups)
+
+
+def free_bytes(path: Path) -> int:
+    """Return what is free on the file system where a path lies or would lie."""
+    while not path.exists():
+        path = path.parent
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize
