@@ -1,0 +1,87 @@
+"""Entries in the keeper log: forgetting snapshots and changing their tags. Nothing is deleted here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vaultd.backends.base import Backend
+from vaultd.core.clock import Clock
+from vaultd.core.errors import KeyringError
+from vaultd.core.snapshot import Snapshot
+from vaultd.format.session import ForgetBody, TagBody, TagNames
+from vaultd.vault.catalog import Catalog, KeyFinder, seal_tags
+from vaultd.vault.log import Keeper, append
+from vaultd.vault.trust import Trust
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeeperContext:
+    """What writing the log needs.
+
+    Attributes:
+        backend: Where the vault lies.
+        trust: Whom to believe.
+        catalog: What this machine remembers of the log.
+        keeper: Who signs.
+        find_keys: Keys of domains, to seal tag names.
+        clock: For the entries' times.
+    """
+
+    backend: Backend
+    trust: Trust
+    catalog: Catalog
+    keeper: Keeper
+    find_keys: KeyFinder
+    clock: Clock
+
+
+def forget(context: KeeperContext, snapshots: Sequence[Snapshot], reason: str) -> None:
+    """Take snapshots out of the live set; their data stays until it is pruned.
+
+    Args:
+        context: What writing the log needs.
+        snapshots: Which.
+        reason: For the log, in words.
+
+    Raises:
+        BrokenChainError: The log is not what it was.
+        AccessDeniedError: This machine may not write the log.
+    """
+    head = context.catalog.refresh_log(context.backend, context.trust)
+    for snapshot in snapshots:
+        session = snapshot.session
+        body = ForgetBody(session.host, session.seq, snapshot.root_sha256, reason)
+        entry = append(context.backend, context.trust, context.keeper, context.clock, lambda _, body=body: body, head)  # type: ignore[misc]
+        head = entry.head
+    context.catalog.refresh_log(context.backend, context.trust)
+
+
+def change_tags(
+    context: KeeperContext, snapshots: Sequence[Snapshot], *, add: Sequence[str] = (), remove: Sequence[str] = ()
+) -> None:
+    """Add and remove tags of snapshots; the names are sealed, so the provider does not read them.
+
+    Raises:
+        KeyringError: The keys of a snapshot's domain are not at hand.
+        BrokenChainError: The log is not what it was.
+        AccessDeniedError: This machine may not write the log.
+    """
+    head = context.catalog.refresh_log(context.backend, context.trust)
+    for snapshot in snapshots:
+        session = snapshot.session
+        domain = context.trust.host_domain(session.host)
+        keys = context.find_keys(domain, snapshot.epoch)
+        if keys is None:
+            raise KeyringError(
+                f"snapshot {snapshot.short_id}: the keys of domain {domain} are not on this machine",
+                hint="Change its tags on the host that made it, or give a recovery key.",
+            )
+        names = TagNames(tuple(add), tuple(remove))
+
+        def event(number: int, snapshot: Snapshot = snapshot, names: TagNames = names) -> TagBody:
+            sealed = seal_tags(names, number, context.trust, keys)  # noqa: B023 - used within this turn
+            return TagBody(snapshot.session.host, snapshot.session.seq, domain, keys.epoch, sealed)  # noqa: B023
+
+        head = append(context.backend, context.trust, context.keeper, context.clock, event, head).head
+    context.catalog.refresh_log(context.backend, context.trust)
