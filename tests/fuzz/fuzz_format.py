@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing of every decoder, where atheris (below 3.1) is installed.
 
-Run ``python -m tests.fuzz.fuzz_format [folder for finds] [libFuzzer options]``; it stops at the first
+Run ``python -m tests.fuzz.fuzz_format [folder] [libFuzzer options]``: it stops at the first
 exception that is no `VaultdError`. The first byte of an input chooses the decoder.
 """
 
