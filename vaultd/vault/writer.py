@@ -120,13 +120,17 @@ class PackWriter:
 
     def is_stored(self, chunk_id: bytes) -> bool:
         """Tell whether this snapshot may rely on a copy of a chunk, of whatever kind."""
-        return any(self._index.locate(chunk_id, kind, self._since) is not None for kind in (DATA, META))
+        return any(
+            self._index.locate(chunk_id, kind, self._since) is not None for kind in (DATA, META)
+        )
 
     def _choose(self, kind: int) -> OpenPack:
         """Return an open pack; beyond the first, two are open at once, so that neighbours are spread."""
         packs = self._open[kind]
         if len(packs) < (2 if self._filled[kind] else 1):
+            # It takes the chunk that it was opened for: a pack must not stay empty.
             packs.append(OpenPack(self._contexts[kind]))
+            return packs[-1]
         return packs[self._contexts[kind].random(1)[0] % len(packs)]
 
     def _close_when_full(self, pack: OpenPack) -> None:
