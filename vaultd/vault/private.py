@@ -16,6 +16,9 @@ NOT_WORLD = 0o007
 
 LIMIT = 16 << 20
 
+GIVEN_LIMIT = 64 << 10
+"""Longest passphrase or key that a person may give."""
+
 
 def read_private(path: Path, *, forbidden: int = OWNER_ONLY) -> bytes | None:
     """Return what a file holds, or ``None`` when there is none.
@@ -47,6 +50,31 @@ def read_private(path: Path, *, forbidden: int = OWNER_ONLY) -> bytes | None:
         os.close(fd)
     if len(contents) > LIMIT:
         raise KeyringError(f"{path}: more than {LIMIT} bytes, which no key file has")
+    return contents
+
+
+def read_given(path: Path, *, what: str) -> bytes:
+    """Return a secret that a person gives as a file; a pipe, as of the shell's ``<(…)``, will do.
+
+    Args:
+        path: The file.
+        what: Names it in messages.
+
+    Raises:
+        KeyringError: It is not there, everybody can read it, or it is too long for a secret.
+    """
+    try:
+        if stat.S_ISREG(path.stat().st_mode):
+            contents = read_private(path, forbidden=NOT_WORLD) or b""
+        else:
+            with path.open("rb") as file:
+                contents = file.read(GIVEN_LIMIT + 1)
+    except OSError as exc:
+        raise KeyringError(f"{what} {path}: cannot be read: {exc.strerror}") from exc
+    except KeyringError as exc:
+        raise KeyringError(f"{what} {exc.message}", hint=exc.hint) from exc
+    if len(contents) > GIVEN_LIMIT:
+        raise KeyringError(f"{what} {path}: more than {GIVEN_LIMIT} bytes, too long for a secret")
     return contents
 
 

@@ -189,4 +189,8 @@ def _is_file(text: str) -> bool:
 
 
 def _as_typed(passphrase: Secret) -> bytes:
-    return recovery.passphrase_bytes(passphrase.reveal().decode("utf-8", "surrogateescape"))
+    try:
+        return recovery.passphrase_bytes(passphrase.reveal().decode("utf-8"))
+    except UnicodeDecodeError:
+        # Without the cause: its text would show bytes of the passphrase.
+        raise KeyringError("passphrase is not UTF-8 text") from None

@@ -62,6 +62,13 @@ def test_a_wrong_passphrase_is_told() -> None:
         recovery_seed(file_of(RECOVERY), Secret(b"tea"), VAULT.vault_id)
 
 
+def test_a_passphrase_that_is_no_text_is_told_and_not_shown() -> None:
+    with pytest.raises(KeyringError, match="not UTF-8") as caught:
+        recovery_seed(file_of(RECOVERY), Secret(b"tea\xff"), VAULT.vault_id)
+    assert caught.value.__cause__ is None
+    assert "tea" not in str(caught.value)
+
+
 def test_a_file_of_another_vault_is_told() -> None:
     with pytest.raises(NoMatchingKeyError, match="belongs to vault"):
         recovery_seed(file_of(RECOVERY), PHRASE, b"o" * 16)
