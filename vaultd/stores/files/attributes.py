@@ -15,6 +15,7 @@ from fcntl import ioctl
 
 from vaultd.core.tree import Extra
 from vaultd.stores.files.options import CaptureOptions
+from vaultd.stores.files.rows import has_holes
 
 FS_IOC_GETFLAGS = 0x80006601 | struct.calcsize("l") << 16
 FS_IOC_SETFLAGS = 0x40006602 | struct.calcsize("l") << 16
@@ -40,12 +41,8 @@ Left out: what the file system sets for itself (extents, index, inline, huge, en
 what only means something with more than the flag (project inheritance), and data journalling.
 """
 
-SPARSE_FROM_BYTES = 16 * 1024
-"""Smaller files are not looked at for holes: nothing would be saved."""
-
 _EXACT_SEGMENTS = 1024
 _FIRST_GAP_BYTES = 64 * 1024
-_BLOCK_BYTES = 512
 _UNSUPPORTED = frozenset({errno.ENOTSUP, errno.ENOTTY, errno.EINVAL, errno.ENOSYS})
 
 
@@ -149,7 +146,7 @@ def segments_of(fd: int, status: os.stat_result) -> tuple[tuple[int, int], ...] 
         holes loses the short ones: they are read as zeros.
     """
     size = status.st_size
-    if size < SPARSE_FROM_BYTES or status.st_blocks * _BLOCK_BYTES >= size:
+    if not has_holes(status):
         return None
     found: list[tuple[int, int]] = []
     at = 0

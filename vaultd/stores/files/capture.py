@@ -16,14 +16,9 @@ from typing import Self
 
 from vaultd.core.clock import Clock
 from vaultd.core.events import Found, Observer, Problem, ProblemKind
-from vaultd.core.tree import MODE, MTIME, SIZE, UID, Extra, join
+from vaultd.core.tree import MODE, SIZE, UID, Extra, join
 from vaultd.stores.base import Scanned, SourceFacts
-from vaultd.stores.files.attributes import (
-    SPARSE_FROM_BYTES,
-    AttributeReader,
-    rdev_of,
-    segments_of,
-)
+from vaultd.stores.files.attributes import AttributeReader, rdev_of, segments_of
 from vaultd.stores.files.descriptors import DIRECTORY_FLAGS, FILE_FLAGS, Opener
 from vaultd.stores.files.options import CaptureOptions
 from vaultd.stores.files.problems import problem_of
@@ -109,7 +104,7 @@ class FilesCapture:
         extras = listing.extras
         device = self._walk.here.device
         fill, close = self._reader.fill, os.close
-        sizes = listing.column(SIZE)
+        sparse = self._walk.sparse
         ready: deque[tuple[int, int]] = deque()
         start = 0
         try:
@@ -122,8 +117,10 @@ class FilesCapture:
                 extra = fill(fd, device, extras.get(position))
                 if extra is not None:
                     extras[position] = extra
-                if sizes[position] >= SPARSE_FROM_BYTES:
-                    self._look_closer(scanned, position, fd)
+                if position in sparse:
+                    segments = segments_of(fd, os.fstat(fd))
+                    if segments is not None:
+                        extras.setdefault(position, Extra()).segments = segments
                 yield position, fd
                 ready.popleft()
                 close(fd)
@@ -197,15 +194,6 @@ class FilesCapture:
             if size:
                 with suppress(OSError):  # only advice
                     advise(fd, 0, min(size, _PREFETCH_BYTES), os.POSIX_FADV_WILLNEED)
-
-    def _look_closer(self, scanned: Scanned, position: int, fd: int) -> None:
-        status = os.fstat(fd)
-        if status.st_mtime_ns != scanned.listing.get(MTIME, position):
-            self._take_over(scanned, position, fd, status)
-            return
-        segments = segments_of(fd, status)
-        if segments is not None:
-            scanned.listing.extras.setdefault(position, Extra()).segments = segments
 
     def _take_over(self, scanned: Scanned, position: int, fd: int, status: os.stat_result) -> bool:
         """Put what a file looks like now into the listing; tell whether it must be read again."""

@@ -11,11 +11,12 @@ from vaultd.core.entry import Entry
 from vaultd.core.events import ProblemKind
 from vaultd.core.tree import join, path_key
 from vaultd.stores.files.links import Made
+from vaultd.stores.files.options import Overwrite
 from vaultd.stores.files.pending import PendingFile
 from vaultd.stores.files.place import Place
 from vaultd.stores.files.problems import words_of
 from vaultd.stores.files.safewalk import PART_PREFIX, is_safe_name, remove_entry
-from vaultd.stores.files.site import Site, part_name
+from vaultd.stores.files.site import FILE_PREFIX, Site, part_name
 
 Expected = list[tuple[bytes, Place]]
 """Directories that were announced and not yet asked for: a heap by walking order."""
@@ -73,7 +74,7 @@ class Folder:
             site.unfinished.add(pending)
         if pieces:
             return pending
-        pending.finish_empty()
+        pending.write(0, b"")
         return None
 
     def add(self, entry: Entry) -> None:
@@ -102,7 +103,7 @@ class Folder:
                     os.unlink(part, dir_fd=folder)
                     make(folder, part)
                 site.metadata.on_unopened(folder, part, entry)
-                site.into_place(folder, entry)
+                site.into_place(folder, part, entry.name)
             finally:
                 site.pool.release(self._place)
         except PermissionError as error:
@@ -112,7 +113,7 @@ class Folder:
         else:
             site.count("others")
 
-    def extra(self, names: Collection[bytes]) -> list[bytes]:
+    def surplus(self, names: Collection[bytes]) -> list[bytes]:
         """Return the names in this directory that a snapshot does not have, ascending.
 
         Args:
@@ -131,15 +132,19 @@ class Folder:
             return []
         known = set(names)
         known |= {part_name(name) for name in known}
-        return sorted(there - known)
+        return sorted(name for name in there - known if not _is_reserved(name))
 
     def remove(self, name: bytes) -> None:
         """Remove an entry of this directory and all that is in it, never following a link.
+
+        This, and `surplus`, may still be called when the walk has gone past the directory: it is
+        then finished once more.
 
         Raises:
             TargetError: The target is read-only.
         """
         site = self._site
+        site.hold(self._place)
         try:
             folder = site.pool.acquire(self._place)
             try:
@@ -150,6 +155,8 @@ class Folder:
             site.failed(error, join(self._place.path, name), "remove the entry")
         else:
             site.count("removed")
+        finally:
+            site.let_go(self._place)
 
     def _announce(self, entry: Entry) -> None:
         if not self._is_nameable(entry):
@@ -196,6 +203,10 @@ class Folder:
             return False
         if site.judge.replaces(entry, there):
             return True
+        if entry.extra.link_group and stat.S_ISREG(there.st_mode):
+            made = Made(self._place.path, entry.name, (there.st_dev, there.st_ino))
+            if site.options.overwrite is Overwrite.IF_CHANGED and not site.links.keep(entry, made):
+                return True
         site.count("kept")
         return False
 
@@ -230,6 +241,10 @@ class Folder:
             self._site.found(
                 ProblemKind.DAMAGED, entry.full_path, f"cannot make the entry: {error}"
             )
+
+
+def _is_reserved(name: bytes) -> bool:
+    return name.startswith(PART_PREFIX) and not name.startswith(FILE_PREFIX)
 
 
 def _device(rdev: int) -> int:

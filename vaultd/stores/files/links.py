@@ -33,7 +33,7 @@ class _Group:
 class Links:
     """The link groups of one restore; usable by several threads.
 
-    Only files that this restore made are ever linked to.
+    Only files that this restore made, or found to be the snapshot's, are ever linked to.
     """
 
     def __init__(self) -> None:
@@ -60,6 +60,20 @@ class Links:
                 return group.made
             group.waiting.append((place, entry))
             return True
+
+    def keep(self, entry: Entry, there: Made) -> bool:
+        """Tell whether a name whose file is unchanged may stay as it is.
+
+        It may when it is the first of its group, which is then linked to it, or when it has the
+        file of its group already.
+
+        Args:
+            entry: The name.
+            there: The file that it names now.
+        """
+        with self._lock:
+            group = self._groups.setdefault(entry.extra.link_group, _Group(made=there))
+            return group.made is not None and group.made.identity == there.identity
 
     def finished(self, entry: Entry, made: Made) -> list[tuple[Place, Entry]]:
         """Note that the first name of a group is there; return the names that waited for it."""

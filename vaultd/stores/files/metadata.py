@@ -94,13 +94,16 @@ class Metadata:
         Raises:
             OSError: Its mode or times cannot be set.
         """
-        owned = self._owned(partial(os.fchown, fd), entry, new.uid, new.gid)
-        mode = self._mode(entry, owned=owned)
+        owned = self._owned(os.fchown, fd, entry, (new.uid, new.gid))
+        mode = entry.mode & 0o7777
+        if mode & _SET_ID:
+            mode = self._mode(entry, owned=owned)
+        xattrs = entry.extra.xattrs
         if new.listed:
             _drop_access_lists(fd, entry)
-        if entry.extra.xattrs:
+        if xattrs:
             self._set_xattrs(fd, entry, owned=owned)
-        if mode != new.mode or new.listed or entry.extra.xattrs:
+        if mode != new.mode or new.listed or xattrs:
             os.fchmod(fd, mode)
         os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
 
@@ -111,7 +114,7 @@ class Metadata:
             OSError: Its mode or times cannot be set.
         """
         status = os.fstat(fd)
-        owned = self._owned(partial(os.fchown, fd), entry, status.st_uid, status.st_gid)
+        owned = self._owned(os.fchown, fd, entry, (status.st_uid, status.st_gid))
         _drop_access_lists(fd, entry)
         if entry.extra.xattrs:
             self._set_xattrs(fd, entry, owned=owned)
@@ -133,8 +136,8 @@ class Metadata:
         fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
         try:
             status = os.fstat(fd)
-            change = partial(_change_owner, folder, name)
-            owned = self._owned(change, entry, status.st_uid, status.st_gid)
+            change = partial(_change_owner, name)
+            owned = self._owned(change, folder, entry, (status.st_uid, status.st_gid))
             if entry.extra.xattrs:
                 self._set_xattrs(b"/proc/self/fd/%d/%s" % (folder, name), entry, owned=owned)
             if not stat.S_ISLNK(status.st_mode):
@@ -163,22 +166,29 @@ class Metadata:
         except OSError as error:
             self._shortfalls.add("inode flags", words_of(error), entry.full_path)
 
-    def _owned(self, change: Callable[[int, int], None], entry: Entry, uid: int, gid: int) -> bool:
+    def _owned(
+        self,
+        change: Callable[[int, int, int], None],
+        fd: int,
+        entry: Entry,
+        now: tuple[int, int],
+    ) -> bool:
         """Give an entry its owner; tell whether it belongs to whom it shall."""
         if self._owners is None:
-            return (uid, gid) == (entry.uid, entry.gid)
+            return now == (entry.uid, entry.gid)
         wanted = self._owners.local(entry.uid, entry.gid)
-        if wanted == (uid, gid):
+        if wanted == now:
             return True
-        if not 0 <= min(wanted) <= max(wanted) <= _MAX_ID:
+        uid, gid = wanted
+        if not (0 <= uid <= _MAX_ID and 0 <= gid <= _MAX_ID):
             self._shortfalls.add("owners", "the number is out of range", entry.full_path)
             return False
         try:
-            change(*wanted)
+            change(fd, uid, gid)
         except OSError as error:
-            if wanted[0] != uid:  # an ordinary user may still give files to their own groups
+            if uid != now[0]:  # an ordinary user may still give files to their own groups
                 with suppress(OSError):
-                    change(-1, wanted[1])
+                    change(fd, -1, gid)
             self._shortfalls.add("owners", words_of(error), entry.full_path)
             return False
         return True
@@ -217,5 +227,5 @@ def _drop_access_lists(fd: int, entry: Entry) -> None:
             os.removexattr(fd, name)
 
 
-def _change_owner(folder: int, name: bytes, uid: int, gid: int) -> None:
+def _change_owner(name: bytes, folder: int, uid: int, gid: int) -> None:
     os.chown(name, uid, gid, dir_fd=folder, follow_symlinks=False)

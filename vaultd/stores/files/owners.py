@@ -45,10 +45,15 @@ class Owners:
         by_name = rule is OwnerRule.NAMES
         self._users = _Ids(users, user_map, _user_id, by_name=by_name)
         self._groups = _Ids(groups, group_map, _group_id, by_name=by_name)
+        self._known: dict[tuple[int, int], tuple[int, int]] = {}
 
     def local(self, uid: int, gid: int) -> tuple[int, int]:
         """Return the local owner and group for those of an entry."""
-        return self._users.local(uid), self._groups.local(gid)
+        known = self._known.get((uid, gid))
+        if known is None:
+            known = (self._users.local(uid), self._groups.local(gid))
+            self._known[uid, gid] = known
+        return known
 
 
 class _Ids:
@@ -64,7 +69,6 @@ class _Ids:
         self._chosen = chosen
         self._look_up = look_up
         self._by_name = by_name
-        self._known: dict[int, int] = {}
         for wanted in chosen.values():
             if look_up(wanted) is None and not wanted.isdecimal():
                 raise ConfigError(
@@ -73,12 +77,6 @@ class _Ids:
                 )
 
     def local(self, number: int) -> int:
-        known = self._known.get(number)
-        if known is None:
-            known = self._known[number] = self._find(number)
-        return known
-
-    def _find(self, number: int) -> int:
         name = self._names.get(number)
         wanted = self._chosen.get(name or "", self._chosen.get(str(number)))
         if wanted is None and self._by_name:

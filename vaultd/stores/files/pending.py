@@ -13,6 +13,8 @@ from vaultd.stores.files.place import Place
 from vaultd.stores.files.safewalk import discard, is_same
 from vaultd.stores.files.site import Site, part_name
 
+Piece = bytes | bytearray | memoryview
+
 _MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _REOPEN = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK_BYTES = 4096
@@ -22,7 +24,8 @@ class PendingFile:
     """A file whose contents arrive in pieces, from several threads, in any order.
 
     The thread that writes the last piece finishes the file. A file that fails is removed and
-    reported once; further pieces of it are ignored.
+    reported once; further pieces of it are ignored. What happens once per small file is kept
+    short on purpose: a restore of many small files spends its time here.
 
     Args:
         site: The restore.
@@ -41,6 +44,7 @@ class PendingFile:
         "_identity",
         "_left",
         "_open",
+        "_part",
         "_place",
         "_site",
         "_whole",
@@ -55,13 +59,14 @@ class PendingFile:
         self.pins = 0
         self._site = site
         self._place = place
-        self._whole = pieces == 1
+        self._part = part_name(entry.name)
+        self._whole = pieces <= 1
         self._left = pieces
         self._busy = 0
         self._open = True
         self._identity: tuple[int, int] | None = None
 
-    def write(self, offset: int, piece: bytes | bytearray | memoryview) -> None:
+    def write(self, offset: int, piece: Piece) -> None:
         """Write one of the pieces.
 
         Args:
@@ -79,16 +84,15 @@ class PendingFile:
             self._busy += 1
         failed = True
         try:
-            if offset < 0 or offset + len(piece) > self.entry.size:
-                reason = (
-                    f"a piece ends at byte {offset + len(piece)}, the file at {self.entry.size}"
-                )
+            end = offset + len(piece)
+            if offset < 0 or end > self.entry.size:
+                reason = f"a piece ends at byte {end}, the file at {self.entry.size}"
                 site.found(ProblemKind.DAMAGED, self.entry.full_path, reason)
-            elif self._whole:
-                self._write_whole(offset, piece)
-                failed = False
             else:
-                self._write_piece(offset, piece)
+                if self._whole:
+                    self._write_whole(offset, piece)
+                else:
+                    self._write_piece(offset, piece)
                 failed = False
         except OSError as error:
             site.failed(error, self.entry.full_path, "write the file")
@@ -118,16 +122,6 @@ class PendingFile:
             self._clean_up()
         return True
 
-    def finish_empty(self) -> None:
-        """Finish a file of no pieces: it is empty, or all hole.
-
-        Raises:
-            NoSpaceError: The target is full.
-            TargetError: The target is read-only.
-        """
-        self._whole = True
-        self.write(0, b"")
-
     def open_again(self) -> int:
         """Make the file, or open it once more; the pool asks for this under its lock.
 
@@ -139,7 +133,7 @@ class PendingFile:
         try:
             if self._identity is None:
                 return self._make_long(folder)
-            fd = os.open(part_name(self.entry.name), _REOPEN, dir_fd=folder)
+            fd = os.open(self._part, _REOPEN, dir_fd=folder)
         finally:
             pool.release(self._place)
         if not is_same(fd, self._identity):
@@ -149,72 +143,74 @@ class PendingFile:
 
     def _make_long(self, folder: int) -> int:
         fd = self._make(folder)
-        os.ftruncate(fd, self.entry.size)
         status = os.fstat(fd)
         self._identity = (status.st_dev, status.st_ino)
+        os.ftruncate(fd, self.entry.size)
         return fd
 
     def _make(self, folder: int) -> int:
-        part = part_name(self.entry.name)
         try:
-            fd = os.open(part, _MAKE, 0o600, dir_fd=folder)
+            fd = os.open(self._part, _MAKE, 0o600, dir_fd=folder)
         except FileExistsError:
-            os.unlink(part, dir_fd=folder)
-            fd = os.open(part, _MAKE, 0o600, dir_fd=folder)
+            os.unlink(self._part, dir_fd=folder)
+            fd = os.open(self._part, _MAKE, 0o600, dir_fd=folder)
         if self.entry.extra.flags:
             self._site.metadata.set_flags(fd, self.entry, early=True)
         return fd
 
-    def _write_whole(self, offset: int, piece: bytes | bytearray | memoryview) -> None:
-        pool = self._site.pool
-        folder = pool.acquire(self._place)
+    def _write_whole(self, offset: int, piece: Piece) -> None:
+        pool, place = self._site.pool, self._place
+        sparse = self._site.options.sparse
+        folder = pool.acquire(place)
         try:
             fd = self._make(folder)
             try:
-                sparse = self._site.options.sparse
-                _put(fd, offset, piece, sparse=sparse)
+                if sparse:
+                    _write_sparse(fd, offset, piece)
+                elif piece:
+                    _write_all(fd, offset, piece)
                 if sparse or len(piece) != self.entry.size:
                     os.ftruncate(fd, self.entry.size)
                 self._complete(folder, fd)
             except OSError:
-                discard(folder, part_name(self.entry.name))
+                discard(folder, self._part)
                 raise
             finally:
                 os.close(fd)
         finally:
-            pool.release(self._place)
+            pool.release(place)
 
-    def _write_piece(self, offset: int, piece: bytes | bytearray | memoryview) -> None:
+    def _write_piece(self, offset: int, piece: Piece) -> None:
+        put = _write_sparse if self._site.options.sparse else _write_all
         pool = self._site.pool
         fd = pool.acquire(self)
         try:
-            _put(fd, offset, piece, sparse=self._site.options.sparse)
+            put(fd, offset, piece)
         finally:
             pool.release(self)
 
     def _complete(self, folder: int, fd: int) -> None:
-        site, entry = self._site, self.entry
-        site.metadata.on_file(fd, entry, site.born_in(self._place, fd))
+        site, place, entry = self._site, self._place, self.entry
+        site.metadata.on_file(fd, entry, place.born or site.born_in(place, fd))
         if entry.extra.link_group:
             status = os.fstat(fd)
             self._identity = (status.st_dev, status.st_ino)
-        site.into_place(folder, entry)
+        site.into_place(folder, self._part, entry.name)
         if entry.extra.flags:
             site.set_flags(fd, entry)
 
     def _leave(self, *, failed: bool) -> None:
-        with self._site.lock:
+        site = self._site
+        with site.lock:
             self._busy -= 1
             self._left -= 1
             if failed:
                 self._open = False
-            idle = self._busy == 0
             ended = self._open and self._left <= 0
-            dead = idle and not self._open
-            if ended:
-                self._open = False
+            dead = not self._open and self._busy == 0
             if ended or dead:
-                self._site.unfinished.discard(self)
+                self._open = False
+                site.unfinished.discard(self)
         if ended:
             self._end()
         elif dead:
@@ -229,15 +225,12 @@ class PendingFile:
                 self._clean_up()
                 site.failed(error, self.entry.full_path, "finish the file")
                 return
-        site.count("files")
-        waiting = []
         if self.entry.extra.link_group and self._identity is not None:
             made = Made(self._place.path, self.entry.name, self._identity)
-            waiting = site.links.finished(self.entry, made)
-            for place, entry in waiting:
+            for place, entry in site.links.finished(self.entry, made):
                 site.link(made, place, entry)
                 site.let_go(place)
-        site.let_go(self._place)
+        site.let_go(self._place, files=1)
 
     def _complete_long(self) -> None:
         pool = self._site.pool
@@ -250,7 +243,7 @@ class PendingFile:
                 pool.release(self._place)
         finally:
             pool.release(self)
-            pool.close(self)
+        pool.close(self)
 
     def _clean_up(self) -> None:
         site = self._site
@@ -258,7 +251,7 @@ class PendingFile:
         if self._identity is not None:
             with suppress(OSError):  # its directory is gone: so is the file
                 folder = site.pool.acquire(self._place)
-                discard(folder, part_name(self.entry.name))
+                discard(folder, self._part)
                 site.pool.release(self._place)
         if self.entry.extra.link_group:
             for place, entry in site.links.failed(self.entry):
@@ -268,26 +261,21 @@ class PendingFile:
         site.let_go(self._place)
 
 
-def _put(fd: int, offset: int, piece: bytes | bytearray | memoryview, *, sparse: bool) -> None:
-    """Write all of a piece, leaving out aligned blocks of zeros when ``sparse``."""
-    if not sparse:
-        _write_all(fd, offset, piece)
-        return
+def _write_sparse(fd: int, offset: int, piece: Piece) -> None:
+    """Write a piece without its aligned blocks of zeros."""
     view = memoryview(piece)
     start = 0
     at = min(-offset % _BLOCK_BYTES, len(view))
     while at < len(view):
         end = min(at + _BLOCK_BYTES, len(view))
-        block = bytes(view[at:end])
-        if not block.strip(b"\0"):
+        if not bytes(view[at:end]).strip(b"\0"):
             _write_all(fd, offset + start, view[start:at])
             start = end
         at = end
     _write_all(fd, offset + start, view[start:])
 
 
-def _write_all(fd: int, offset: int, piece: bytes | bytearray | memoryview) -> None:
-    size = len(piece)
-    done = os.pwrite(fd, piece, offset) if size else 0
+def _write_all(fd: int, offset: int, piece: Piece) -> None:
+    done, size = 0, len(piece)
     while done < size:
-        done += os.pwrite(fd, memoryview(piece)[done:], offset + done)
+        done += os.pwrite(fd, memoryview(piece)[done:] if done else piece, offset + done)

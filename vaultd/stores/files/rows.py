@@ -32,6 +32,7 @@ class Rows:
         numbers: ``WIDTH`` numbers per name, in the order of `COLUMNS`.
         folders: Name and device of each directory.
         linked: Name and link group (device, inode) of each regular file with several names.
+        sparse: Names of regular files with fewer blocks than bytes.
         failed: Names that could not be looked at, and why.
     """
 
@@ -39,6 +40,7 @@ class Rows:
     numbers: array[int]
     folders: list[tuple[bytes, int]] = field(default_factory=list)
     linked: list[tuple[bytes, bytes]] = field(default_factory=list)
+    sparse: list[bytes] = field(default_factory=list)
     failed: list[tuple[bytes, OSError]] = field(default_factory=list)
 
     def position(self, name: bytes) -> int:
@@ -58,6 +60,7 @@ class Rows:
             numbers=numbers,
             folders=[item for item in self.folders if item[0] not in gone],
             linked=[item for item in self.linked if item[0] not in gone],
+            sparse=[name for name in self.sparse if name not in gone],
             failed=self.failed,
         )
 
@@ -95,15 +98,15 @@ def stat_names(fd: int, names: list[bytes]) -> Rows:
         except OSError as error:
             rows.failed.append((name, error))
             continue
-        mode, ino, device, links, uid, gid, size = status[:7]
+        mode, ino, _, links, uid, gid, size = status[:7]
         numbers = (mode, uid, gid, size, status.st_mtime_ns, status.st_ctime_ns, ino)
         try:
             extend(numbers)
         except OverflowError:
             del rows.numbers[len(rows.numbers) // WIDTH * WIDTH :]
             extend(_fitted(numbers))
-        if links != 1 or mode & 0o170000 != regular:
-            _note(rows, name, mode, device, ino)
+        if links != 1 or mode & 0o170000 != regular or status.st_blocks << 9 < size:
+            _note(rows, name, status)
     if rows.failed:
         failed = {name for name, _ in rows.failed}
         rows.names = [name for name in names if name not in failed]
@@ -125,16 +128,24 @@ def numbers_of(status: os.stat_result) -> tuple[int, ...]:
     )
 
 
+def has_holes(status: os.stat_result) -> bool:
+    """Tell whether a file has fewer blocks than bytes: it is sparse, or compressed on disk."""
+    return status.st_blocks << 9 < status.st_size
+
+
 def link_group(device: int, ino: int) -> bytes:
     """Return the link group of a file with several names: device and inode, little-endian."""
     return device.to_bytes(8, "little") + ino.to_bytes(8, "little")
 
 
-def _note(rows: Rows, name: bytes, mode: int, device: int, ino: int) -> None:
-    if stat.S_ISDIR(mode):
-        rows.folders.append((name, device))
-    elif stat.S_ISREG(mode):
-        rows.linked.append((name, link_group(device, ino)))
+def _note(rows: Rows, name: bytes, status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        rows.folders.append((name, status.st_dev))
+    elif stat.S_ISREG(status.st_mode):
+        if status.st_nlink != 1:
+            rows.linked.append((name, link_group(status.st_dev, status.st_ino)))
+        if has_holes(status):
+            rows.sparse.append(name)
 
 
 def _fitted(numbers: tuple[int, ...]) -> tuple[int, ...]:

@@ -32,6 +32,10 @@ from vaultd.stores.files.safewalk import (
 )
 from vaultd.stores.files.shortfalls import Shortfalls
 
+FILE_PREFIX = PART_PREFIX + b"="
+"""Beginning of the names of unfinished entries; what else is reserved belongs to the pipeline."""
+
+_PLAIN_BYTES = 200  # a longer name has no room for the prefix
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _OCCUPIED = frozenset({errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST})
 
@@ -127,14 +131,27 @@ class Site:
         self._observer(Found(problem=problem_of(error, path, doing)))
 
     def hold(self, place: Place) -> None:
-        """Keep a directory from being finished."""
+        """Keep a directory from being finished, or have it finished once more."""
+        step: Place | None = place
         with self.lock:
-            place.refs += 1
+            while step is not None:
+                step.refs += 1
+                if step.refs > 1:
+                    return
+                self.places.setdefault(step.path, step)
+                step = step.parent
 
-    def let_go(self, place: Place | None) -> None:
-        """Give back one hold; the last one finishes the directory, and perhaps those above it."""
+    def let_go(self, place: Place | None, files: int = 0) -> None:
+        """Give back one hold; the last one finishes the directory, and perhaps those above it.
+
+        Args:
+            place: The directory.
+            files: How many more files are finished; counted here to take the lock only once.
+        """
         while place is not None:
             with self.lock:
+                self.tally.files += files
+                files = 0
                 place.refs -= 1
                 if place.refs:
                     return
@@ -160,25 +177,25 @@ class Site:
             place.born = born(fd)
         return place.born
 
-    def into_place(self, folder: int, entry: Entry) -> None:
+    def into_place(self, folder: int, part: bytes, name: bytes) -> None:
         """Give a finished entry its name, in the place of what has it now.
 
         Args:
             folder: The directory.
-            entry: The entry; it is there under its `part_name`.
+            part: Its name until now.
+            name: Its name.
 
         Raises:
             InTheWayError: A directory that is not empty has the name.
             OSError: It cannot be renamed.
         """
-        part = part_name(entry.name)
         try:
-            os.rename(part, entry.name, src_dir_fd=folder, dst_dir_fd=folder)
+            os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
         except OSError as error:
             if error.errno not in _OCCUPIED:
                 raise
-            self._clear(folder, entry.name)
-            os.rename(part, entry.name, src_dir_fd=folder, dst_dir_fd=folder)
+            self._clear(folder, name)
+            os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
 
     def link(self, made: Made, place: Place, entry: Entry) -> None:
         """Make one more name of a file that this restore made."""
@@ -200,7 +217,7 @@ class Site:
                     if (status.st_dev, status.st_ino) != made.identity:
                         discard(folder, part)
                         raise OSError(errno.ESTALE, "replaced")
-                    self.into_place(folder, entry)
+                    self.into_place(folder, part, entry.name)
                     discard(folder, part)  # a rename between two names of one file does nothing
                 finally:
                     self.pool.release(place)
@@ -302,4 +319,7 @@ def part_name(name: bytes) -> bytes:
 
     It is the same in every run, so what an interrupted run left behind is found and replaced.
     """
-    return PART_PREFIX + hashlib.blake2b(name, digest_size=12).hexdigest().encode()
+    if len(name) <= _PLAIN_BYTES:
+        return FILE_PREFIX + name
+    digest = hashlib.blake2b(name, digest_size=12).hexdigest()
+    return b"%s%s~%s" % (FILE_PREFIX, name[:_PLAIN_BYTES], digest.encode())

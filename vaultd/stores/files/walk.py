@@ -70,6 +70,7 @@ class Walk:
     Attributes:
         uids: Owners seen so far.
         gids: Groups seen so far.
+        sparse: Positions in the listing yielded last of files that may have holes.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Walk:
     ) -> None:
         self.uids: set[int] = set()
         self.gids: set[int] = set()
+        self.sparse: set[int] = set()
         self._options = options
         self._opener = opener
         self._clock = clock
@@ -220,6 +222,7 @@ class Walk:
     def _scanned(self, frame: Frame, rows: Rows, started_ns: int) -> Scanned:
         self.uids.update(rows.numbers[1::WIDTH])
         self.gids.update(rows.numbers[2::WIDTH])
+        self.sparse = {rows.position(name) for name in rows.sparse}
         extras = {rows.position(name): Extra(link_group=group) for name, group in rows.linked}
         listing = Listing(frame.path, rows.names, columns_of(rows.numbers), extras)
         return Scanned(listing, rows.racy(started_ns))
