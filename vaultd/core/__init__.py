@@ -1,0 +1,1 @@
+"""The vocabulary of vaultd: no I/O, nothing from third parties."""

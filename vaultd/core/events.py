@@ -46,7 +46,7 @@ class PhaseStarted:
     """A phase began.
 
     Attributes:
-        name: For people, lower case: ``scan and store``, ``commit``, ``plan``, ``restore``, ``verify``.
+        name: For people, lower case: ``scan and store``, ``commit``, ``restore``, ``verify``.
         files: Expected number of files, 0 when unknown.
         data: Expected bytes, 0 when unknown.
     """

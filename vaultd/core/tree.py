@@ -33,7 +33,7 @@ class Extra:
             are the device, last eight the inode, little-endian.
         xattrs: Extended attributes, POSIX ACLs included, as raw (name, value), sorted by name.
         flags: ``FS_IOC_GETFLAGS`` bits that are worth restoring; 0 when none.
-        segments: (offset, length) of the data of a sparse file, ascending; ``None`` when not sparse.
+        segments: (offset, length) of the data of a sparse file, ascending; ``None``: not sparse.
         changed: The file changed while it was read, every time it was tried.
     """
 
@@ -114,7 +114,11 @@ def part_ends(names: list[bytes]) -> Iterator[int]:
     count = len(names)
     while count - start > PART_MAX:
         end = next(
-            (at for at in range(start + PART_MIN, start + PART_MAX) if zlib.crc32(names[at]) & 0x7FF == 0),
+            (
+                at
+                for at in range(start + PART_MIN, start + PART_MAX)
+                if zlib.crc32(names[at]) & 0x7FF == 0
+            ),
             start + PART_MAX,
         )
         yield end

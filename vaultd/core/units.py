@@ -21,7 +21,8 @@ def parse_size(text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise ConfigError(
-            f"cannot read {text!r} as a size", hint="Write a number with an optional K, M, G or T, such as 1.5G."
+            f"cannot read {text!r} as a size",
+            hint="Write a number with an optional K, M, G or T, such as 1.5G.",
         )
     return int(float(match[1]) * _FACTOR[match[2].lower()])
 

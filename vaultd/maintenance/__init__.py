@@ -1,0 +1,1 @@
+"""What is done to a vault as a whole: checking, forgetting, adding up, examining."""

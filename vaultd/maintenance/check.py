@@ -9,6 +9,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from vaultd.backends.base import Backend
@@ -19,6 +20,7 @@ from vaultd.core.events import Advanced, Observer, PhaseStarted
 from vaultd.core.snapshot import SessionId, Snapshot
 from vaultd.crypto import hashing
 from vaultd.format.session import PartRef, RootBody, pack_refs
+from vaultd.pipeline.reporting import Progress
 from vaultd.pipeline.workers import Crew
 from vaultd.vault import layout, roots
 from vaultd.vault.catalog import Catalog, KeyFinder
@@ -114,7 +116,7 @@ def check(context: CheckContext, *, read_data: bool = False, workers: int = 2) -
 
 
 class _Check:
-    """One check. What is needed and what is there meet in a temporary database, so memory is flat."""
+    """One check: what is needed and what is there meet in a temporary database."""
 
     def __init__(self, context: CheckContext, workers: int) -> None:
         self._context = context
@@ -125,7 +127,10 @@ class _Check:
         self._lock = threading.Lock()
         # A nameless SQLite database lives in a temporary file and vanishes with the connection.
         self._db = sqlite3.connect("", check_same_thread=False, isolation_level=None)
-        self._db.execute("CREATE TABLE need (name TEXT, size INTEGER, snapshot INTEGER, PRIMARY KEY (name, snapshot)) WITHOUT ROWID")
+        self._db.execute(
+            "CREATE TABLE need (name TEXT, size INTEGER, snapshot INTEGER,"
+            " PRIMARY KEY (name, snapshot)) WITHOUT ROWID"
+        )
         self._db.execute("CREATE TABLE have (name TEXT PRIMARY KEY, size INTEGER) WITHOUT ROWID")
         self._snapshots: list[Snapshot] = []
 
@@ -163,7 +168,9 @@ class _Check:
         try:
             data = context.backend.get(name)
             if hashing.sha256(data) != snapshot.root_sha256:
-                self._damage(name, "is another object than the one that was committed", [snapshot.short_id])
+                self._damage(
+                    name, "is another object than the one that was committed", [snapshot.short_id]
+                )
                 return
             root = roots.open_outcome(data, session, context.trust)
             if not isinstance(root, RootBody):
@@ -171,7 +178,11 @@ class _Check:
                 return
             refs = roots.open_refs(root, keys)
             rows = [
-                (layout.pack(SessionId(host=session.host, seq=ref.seq), ref.sha256), ref.size, number)
+                (
+                    layout.pack(SessionId(host=session.host, seq=ref.seq), ref.sha256),
+                    ref.size,
+                    number,
+                )
                 for ref in pack_refs(refs, what=name)
             ]
         except (IntegrityError, ObjectNotFoundError) as error:
@@ -191,7 +202,9 @@ class _Check:
             self._damage(name, reason, self._ids(numbers))
 
     def _ids(self, numbers: str) -> list[str]:
-        return [self._snapshots[int(number)].short_id for number in sorted(numbers.split(","), key=int)]
+        return [
+            self._snapshots[int(number)].short_id for number in sorted(numbers.split(","), key=int)
+        ]
 
     # Trees
 
@@ -200,7 +213,11 @@ class _Check:
         context = self._context
         context.observer(PhaseStarted(name="check trees", files=len(self._snapshots)))
         reading = ReadContext(
-            backend=context.backend, trust=context.trust, keys=keys, folder=context.folder, observer=context.observer
+            backend=context.backend,
+            trust=context.trust,
+            keys=keys,
+            folder=context.folder,
+            observer=context.observer,
         )
         prover = TreeProver(reading)
         for number, snapshot in enumerate(self._snapshots):
@@ -218,16 +235,17 @@ class _Check:
         packs, size = self._totals()
         context.observer(PhaseStarted(name="read data", files=packs, data=size))
         prover = PackProver(context.trust, context.keys)
-        done = 0
+        progress = Progress(context.clock, context.observer)
         with Crew("check", self._workers, 2, Decompressor) as crew:
-            for name, numbers in self._needed():
-                crew.submit(lambda tool, name=name, numbers=numbers: self._prove(prover, name, numbers, tool))  # type: ignore[misc]
-                done += 1
-                context.observer(Advanced(files=done, data=self._read, stored=self._read, path=name.encode()))
+            for done, (name, numbers) in enumerate(self._needed()):
+                crew.submit(partial(self._prove, prover, name, numbers))
+                progress.report(done, self._read, self._read, name.encode())
             crew.drain()
-        context.observer(Advanced(files=packs, data=self._read, stored=self._read))
+        progress.finish(packs, self._read, self._read)
 
-    def _prove(self, prover: PackProver, name: str, numbers: str, decompressor: Decompressor) -> None:
+    def _prove(
+        self, prover: PackProver, name: str, numbers: str, decompressor: Decompressor
+    ) -> None:
         try:
             data = self._context.backend.get(name)
             prover.prove(name, data, decompressor)
@@ -246,7 +264,8 @@ class _Check:
 
     def _totals(self) -> tuple[int, int]:
         row = self._db.execute(
-            "SELECT count(*), coalesce(sum(size), 0) FROM (SELECT DISTINCT name, size FROM need WHERE name LIKE 'packs/%')"
+            "SELECT count(*), coalesce(sum(size), 0) FROM"
+            " (SELECT DISTINCT name, size FROM need WHERE name LIKE 'packs/%')"
         ).fetchone()
         return int(row[0]), int(row[1])
 

@@ -1,8 +1,8 @@
-"""Entries in the keeper log: forgetting snapshots and changing their tags. Nothing is deleted here."""
+"""Entries in the keeper log: forgetting snapshots, changing tags. Nothing is deleted here."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vaultd.backends.base import Backend
@@ -11,7 +11,8 @@ from vaultd.core.errors import KeyringError
 from vaultd.core.snapshot import Snapshot
 from vaultd.format.session import ForgetBody, TagBody, TagNames
 from vaultd.vault.catalog import Catalog, KeyFinder, seal_tags
-from vaultd.vault.log import Keeper, append
+from vaultd.vault.keyring import DomainKeys
+from vaultd.vault.log import Keeper, LogHead, append
 from vaultd.vault.trust import Trust
 
 
@@ -52,13 +53,16 @@ def forget(context: KeeperContext, snapshots: Sequence[Snapshot], reason: str) -
     for snapshot in snapshots:
         session = snapshot.session
         body = ForgetBody(session.host, session.seq, snapshot.root_sha256, reason)
-        entry = append(context.backend, context.trust, context.keeper, context.clock, lambda _, body=body: body, head)  # type: ignore[misc]
-        head = entry.head
+        head = _append(context, _always(body), head)
     context.catalog.refresh_log(context.backend, context.trust)
 
 
 def change_tags(
-    context: KeeperContext, snapshots: Sequence[Snapshot], *, add: Sequence[str] = (), remove: Sequence[str] = ()
+    context: KeeperContext,
+    snapshots: Sequence[Snapshot],
+    *,
+    add: Sequence[str] = (),
+    remove: Sequence[str] = (),
 ) -> None:
     """Add and remove tags of snapshots; the names are sealed, so the provider does not read them.
 
@@ -68,20 +72,36 @@ def change_tags(
         AccessDeniedError: This machine may not write the log.
     """
     head = context.catalog.refresh_log(context.backend, context.trust)
+    names = TagNames(tuple(add), tuple(remove))
     for snapshot in snapshots:
-        session = snapshot.session
-        domain = context.trust.host_domain(session.host)
+        domain = context.trust.host_domain(snapshot.session.host)
         keys = context.find_keys(domain, snapshot.epoch)
         if keys is None:
             raise KeyringError(
-                f"snapshot {snapshot.short_id}: the keys of domain {domain} are not on this machine",
+                f"snapshot {snapshot.short_id}: keys of domain {domain} are not on this machine",
                 hint="Change its tags on the host that made it, or give a recovery key.",
             )
-        names = TagNames(tuple(add), tuple(remove))
-
-        def event(number: int, snapshot: Snapshot = snapshot, names: TagNames = names) -> TagBody:
-            sealed = seal_tags(names, number, context.trust, keys)  # noqa: B023 - used within this turn
-            return TagBody(snapshot.session.host, snapshot.session.seq, domain, keys.epoch, sealed)  # noqa: B023
-
-        head = append(context.backend, context.trust, context.keeper, context.clock, event, head).head
+        head = _append(context, _tagging(context.trust, snapshot, keys, names), head)
     context.catalog.refresh_log(context.backend, context.trust)
+
+
+_MakeEvent = Callable[[int], ForgetBody | TagBody]
+
+
+def _append(context: KeeperContext, make_event: _MakeEvent, head: LogHead) -> LogHead:
+    entry = append(context.backend, context.trust, context.keeper, context.clock, make_event, head)
+    return entry.head
+
+
+def _always(body: ForgetBody) -> _MakeEvent:
+    return lambda _: body
+
+
+def _tagging(trust: Trust, snapshot: Snapshot, keys: DomainKeys, names: TagNames) -> _MakeEvent:
+    session = snapshot.session
+
+    def make(number: int) -> TagBody:
+        sealed = seal_tags(names, number, trust, keys)
+        return TagBody(session.host, session.seq, keys.domain, keys.epoch, sealed)
+
+    return make

@@ -1,0 +1,1 @@
+"""From stores to the vault and back: the only place with threads."""

@@ -19,13 +19,15 @@ from vaultd.format.session import TreeChunk
 from vaultd.pipeline.base_tree import BaseTree, open_cache
 from vaultd.pipeline.feeder import Feeder
 from vaultd.pipeline.intake import Intake, Tally
+from vaultd.pipeline.reporting import Progress
 from vaultd.pipeline.storing import Storing
 from vaultd.pipeline.tree_writer import TreeWriter
 from vaultd.pipeline.workers import Buffers
 from vaultd.policy.chain import ChainRule
 from vaultd.stores.base import Capture
+from vaultd.vault.commit import Captured
 from vaultd.vault.host import HostVault
-from vaultd.vault.session import Captured, Session, SessionRequest, begin, resume
+from vaultd.vault.session import Session, SessionRequest, begin, resume
 from vaultd.vault.writer import DATA
 
 MakeCapture = Callable[[Observer], AbstractContextManager[Capture]]
@@ -97,18 +99,20 @@ def back_up(host: HostVault, request: BackupRequest, make_capture: MakeCapture) 
     """
     began = host.clock.monotonic_s()
     wanted = SessionRequest(
-        store=request.store, store_id=request.store_id, kind=request.kind, verified=request.verified,
+        store=request.store, store_id=request.store_id, kind=request.kind,
+        verified=request.verified,
         options=request.options, rule=request.rule,
     )  # fmt: skip
     with begin(host, wanted) as session:
         host.observer(Note(text=f"{session.decision.kind} snapshot: {session.decision.reason}"))
         run = _Run(host, session, request)
         captured = run.capture(make_capture)
-        snapshot, session = _commit(host, session, wanted, captured)
-        _keep_tree(host, session, request.store_id, run.cache_path)
+        snapshot = _commit(host, session, wanted, captured)
+        _keep_tree(host, snapshot, request.store_id, run.cache_path)
+        reason = session.decision.reason
     return BackupReport(
         snapshot=snapshot,
-        reason=session.decision.reason,
+        reason=reason,
         problems=tuple(run.problems),
         warnings=tuple(run.warnings),
         elapsed_s=host.clock.monotonic_s() - began,
@@ -117,14 +121,14 @@ def back_up(host: HostVault, request: BackupRequest, make_capture: MakeCapture) 
 
 def _commit(
     host: HostVault, session: Session, wanted: SessionRequest, captured: Captured
-) -> tuple[Snapshot, Session]:
+) -> Snapshot:
     """Commit; when a keeper has closed the session, go on in one that adopts its packs."""
     try:
-        return session.commit(captured), session
+        return session.commit(captured)
     except SessionRevokedError as error:
         host.observer(Note(text=f"{error.message}; going on in a new session", warning=True))
     with resume(session, host, wanted) as heir:
-        return heir.commit(captured), heir
+        return heir.commit(captured)
 
 
 def _trees(host: HostVault) -> Path:
@@ -137,10 +141,10 @@ def _tree_path(host: HostVault, store_id: bytes, seq: int) -> Path:
     return _trees(host) / f"{store_id.hex()}-{seq:010d}"
 
 
-def _keep_tree(host: HostVault, session: Session, store_id: bytes, written: Path) -> None:
+def _keep_tree(host: HostVault, snapshot: Snapshot, store_id: bytes, written: Path) -> None:
     """Keep the trees that the next run may compare with: this one and its chain's full."""
-    kept = {_tree_path(host, store_id, seq) for seq in (session.id.seq, session.decision.chain)}
-    written.rename(_tree_path(host, store_id, session.id.seq))
+    kept = {_tree_path(host, store_id, seq) for seq in (snapshot.session.seq, snapshot.chain)}
+    written.rename(_tree_path(host, store_id, snapshot.session.seq))
     for path in _trees(host).glob(f"{store_id.hex()}-*"):
         if path not in kept:
             path.unlink()
@@ -191,7 +195,9 @@ class _Run:
         with (
             _fresh(self.cache_path) as cache,
             _base_stream(self._host, self._session, request) as base,
-            Storing(writer, level=request.level, workers=request.workers, uploads=request.uploads) as storing,
+            Storing(
+                writer, level=request.level, workers=request.workers, uploads=request.uploads
+            ) as storing,
         ):
             tree = TreeWriter(storing.submit_meta, cache)
             intake = Intake(
@@ -199,11 +205,10 @@ class _Run:
                 base=BaseTree(base),
                 tree=tree,
                 feeder=self._feeder(storing),
-                is_stored=writer.is_stored if self._session.must_check_reuse else None,
-                stored_bytes=lambda: writer.written.stored,
-                clock=self._host.clock,
-                observer=self._host.observer,
+                writer=writer,
+                progress=Progress(self._host.clock, self._host.observer),
             )
+            intake.must_check_reuse = self._session.must_check_reuse
             for scanned in capture.scan():
                 intake.take(scanned)
             intake.finish()
@@ -230,20 +235,33 @@ class _Run:
 def _fresh(path: Path) -> Iterator[BinaryIO]:
     """Open a new private file for writing, in place of one that an interrupted run left."""
     path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600), "wb") as stream:
+    with os.fdopen(
+        os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600), "wb"
+    ) as stream:
         yield stream
 
 
 @contextmanager
-def _base_stream(host: HostVault, session: Session, request: BackupRequest) -> Iterator[BinaryIO | None]:
+def _base_stream(
+    host: HostVault, session: Session, request: BackupRequest
+) -> Iterator[BinaryIO | None]:
     """Open the cached tree of the session's base, if it may be compared with."""
     base = session.decision.base
     if not base:
         yield None
         return
-    stream = open_cache(_tree_path(host, request.store_id, base)) if session.base_options == request.options else None
+    stream = (
+        open_cache(_tree_path(host, request.store_id, base))
+        if session.base_options == request.options
+        else None
+    )
     if stream is None:
-        host.observer(Note(text="nothing to compare with on this machine: every file is read, known contents are not stored again"))
+        host.observer(
+            Note(
+                text="nothing to compare with on this machine: every file is read; "
+                "what the vault has is not stored again"
+            )
+        )
         yield None
         return
     with stream:

@@ -71,9 +71,15 @@ class BaseTree:
         Listings must be asked for in walking order, each once.
         """
         key = path_key(listing.path)
-        self._kept = [block for block in self._kept if block.key == key and block.last_name() >= listing.names[0]] if (
-            listing.names
-        ) else []
+        self._kept = (
+            [
+                block
+                for block in self._kept
+                if block.key == key and block.last_name() >= listing.names[0]
+            ]
+            if (listing.names)
+            else []
+        )
         while self._ahead is not None and self._ahead.key <= key:
             if self._ahead.key == key:
                 if listing.names and self._kept and self._kept[-1].last_name() >= listing.names[-1]:

@@ -27,9 +27,14 @@ def entries_of(block: Block) -> Iterator[Stored]:
     """Yield the entries of one block."""
     listing = block.listing
     columns = [listing.column(which) for which in (MODE, UID, GID, SIZE, MTIME)]
-    for position, (name, mode, uid, gid, size, mtime_ns) in enumerate(zip(listing.names, *columns, strict=True)):
+    for position, (name, mode, uid, gid, size, mtime_ns) in enumerate(
+        zip(listing.names, *columns, strict=True)
+    ):
         extra = listing.extras.get(position, NO_EXTRA)
-        yield Stored(Entry(listing.path, name, mode, uid, gid, size, mtime_ns, extra), block.contents[position])
+        yield Stored(
+            Entry(listing.path, name, mode, uid, gid, size, mtime_ns, extra),
+            block.contents[position],
+        )
 
 
 def is_below(path: bytes, under: bytes) -> bool:
@@ -53,10 +58,15 @@ def walk(reader: SnapshotReader, under: bytes = b"") -> Iterator[Stored]:
 
 
 def matcher(patterns: tuple[str, ...], *, ignore_case: bool = False) -> Callable[[Entry], bool]:
-    """Return a test whether an entry's name, or its path when the pattern has a slash, matches a glob."""
+    """Return a test of an entry against globs: of its name, or of its path if there is a slash."""
     flags = re.IGNORECASE if ignore_case else 0
     tests = [
-        ("/" in pattern, re.compile(fnmatch.translate(pattern.strip("/")).encode("utf-8", "surrogateescape"), flags))
+        (
+            "/" in pattern,
+            re.compile(
+                fnmatch.translate(pattern.strip("/")).encode("utf-8", "surrogateescape"), flags
+            ),
+        )
         for pattern in patterns
     ]
 
@@ -132,19 +142,20 @@ class Difference:
     after: Entry | None
 
 
-def differences(old: SnapshotReader, new: SnapshotReader, under: bytes = b"") -> Iterator[Difference]:
+def differences(
+    old: SnapshotReader, new: SnapshotReader, under: bytes = b""
+) -> Iterator[Difference]:
     """Yield what differs between two snapshots, in walking order; contents compare by chunk."""
     left, right = _ordered(old, under), _ordered(new, under)
     before, after = next(left, None), next(right, None)
     while before is not None or after is not None:
-        if after is None or (before is not None and before[0] < after[0]):
-            assert before is not None  # noqa: S101 - the loop's condition
+        if before is not None and (after is None or before[0] < after[0]):
             yield Difference(Change.REMOVED, before[1].entry.full_path, before[1].entry, None)
             before = next(left, None)
-        elif before is None or after[0] < before[0]:
+        elif after is not None and (before is None or after[0] < before[0]):
             yield Difference(Change.ADDED, after[1].entry.full_path, None, after[1].entry)
             after = next(right, None)
-        else:
+        elif before is not None and after is not None:
             change = _compare(old, before[1], new, after[1])
             if change is not None:
                 yield Difference(change, after[1].entry.full_path, before[1].entry, after[1].entry)
@@ -156,18 +167,24 @@ def _ordered(reader: SnapshotReader, under: bytes) -> Iterator[tuple[tuple[bytes
         yield (path_key(stored.entry.path), stored.entry.name), stored
 
 
-def _compare(left: SnapshotReader, before: Stored, right: SnapshotReader, after: Stored) -> Change | None:
+def _compare(
+    left: SnapshotReader, before: Stored, right: SnapshotReader, after: Stored
+) -> Change | None:
     old, new = before.entry, after.entry
     if old.mode >> 12 != new.mode >> 12:
         return Change.TYPE
-    if old.extra.link_target != new.extra.link_target or not _has_same_contents(left, before, right, after):
+    if old.extra.link_target != new.extra.link_target or not _has_same_contents(
+        left, before, right, after
+    ):
         return Change.CONTENT
     kept = (old.mode, old.uid, old.gid, old.mtime_ns, old.extra.xattrs, old.extra.flags)
     now = (new.mode, new.uid, new.gid, new.mtime_ns, new.extra.xattrs, new.extra.flags)
     return None if kept == now else Change.METADATA
 
 
-def _has_same_contents(left: SnapshotReader, before: Stored, right: SnapshotReader, after: Stored) -> bool:
+def _has_same_contents(
+    left: SnapshotReader, before: Stored, right: SnapshotReader, after: Stored
+) -> bool:
     if before.content == after.content:
         return is_directory(after.entry.mode) or before.entry.size == after.entry.size
     if before.entry.size != after.entry.size:

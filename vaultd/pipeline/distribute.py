@@ -75,7 +75,7 @@ class Distributor:
         """Pieces handed to files: for progress."""
 
     def add(self, file: TargetFile, pieces: list[Piece]) -> None:
-        """Take the pieces of one file; each chunk is fetched when nothing more is expected of it."""
+        """Take the pieces of one file; a chunk is fetched when no more is expected of it."""
         for piece in pieces:
             group = self._groups.setdefault(piece.chunk_id, [])
             group.append((file, piece))
@@ -100,7 +100,9 @@ class Distributor:
             self._waiting -= len(group)
             self._crew.submit(lambda decompressor: self._deliver(chunk_id, group, decompressor))
 
-    def _deliver(self, chunk_id: bytes, group: list[tuple[TargetFile, Piece]], decompressor: Decompressor) -> None:
+    def _deliver(
+        self, chunk_id: bytes, group: list[tuple[TargetFile, Piece]], decompressor: Decompressor
+    ) -> None:
         try:
             chunk = memoryview(self._reader.read_chunk(chunk_id, DATA, decompressor))
         except IntegrityError as error:
@@ -119,4 +121,3 @@ class Distributor:
         with self._lock:
             self.written += done
             self.files += len(group)
-

@@ -24,6 +24,7 @@ SMALL_BYTES = 512 << 10
 CHUNKS_PER_LIST = 4096
 SMALL_TRIES, LARGE_TRIES = 3, 2
 
+
 class Feeder:
     """Reads file contents and hands chunks to the workers.
 
@@ -36,7 +37,7 @@ class Feeder:
         rule: Where bundles end.
     """
 
-    def __init__(  # noqa: PLR0913 - the seams of the pipeline's only reader
+    def __init__(
         self,
         *,
         submit: Callable[[memoryview, Ticket, Callable[[], None]], None],
@@ -72,7 +73,11 @@ class Feeder:
             tries += 1
             expected = content_bytes(listing, position)
             is_small = expected < SMALL_BYTES
-            content = self._small(listing, position, fd) if is_small else self._large(listing, position, fd)
+            content = (
+                self._small(listing, position, fd)
+                if is_small
+                else self._large(listing, position, fd)
+            )
             got = _length(content)
             settled = capture.settle(scanned, position, fd)
             if settled and got == expected:
@@ -170,7 +175,7 @@ class _Stream:
         self._segments = None if segments is None else list(reversed(segments))
 
     def fill(self, view: memoryview, filled: int) -> int:
-        """Read on into ``view`` from ``filled`` until it is full or the file ends; return the fill."""
+        """Read on into ``view`` until it is full or the file ends; return how full it is."""
         size = len(view)
         while filled < size:
             offset, most = self._next(size - filled)

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vaultd.core.clock import Clock
-from vaultd.core.events import Advanced, Observer
 from vaultd.core.snapshot import Counts
 from vaultd.core.tree import MODE, SIZE, Extra, Listing, is_directory, is_regular, join
 from vaultd.format.tree import Content, Extent, unpack_extents
 from vaultd.pipeline.base_tree import BaseTree, CachedBlock
 from vaultd.pipeline.feeder import Feeder
+from vaultd.pipeline.reporting import Progress
 from vaultd.pipeline.tree_writer import Pending, PendingBlock, TreeWriter
 from vaultd.stores.base import Capture, Scanned
-
-REPORT_S = 0.1
-"""Seconds between two reports of progress."""
+from vaultd.vault.writer import PackWriter
 
 
 @dataclass(slots=True)
@@ -63,41 +60,36 @@ class Intake:
         base: The tree to compare with.
         tree: Takes the blocks.
         feeder: Reads contents.
-        is_stored: Tells whether a chunk may be relied on; ``None`` when all of the base's may.
-        stored_bytes: Tells how much was uploaded so far.
-        clock: For progress.
-        observer: Takes progress.
+        writer: Says how much was stored, and what is.
+        progress: Takes progress.
     """
 
-    def __init__(  # noqa: PLR0913 - where everything about a directory comes together
+    def __init__(
         self,
         *,
         capture: Capture,
         base: BaseTree,
         tree: TreeWriter,
         feeder: Feeder,
-        is_stored: Callable[[bytes], bool] | None,
-        stored_bytes: Callable[[], int],
-        clock: Clock,
-        observer: Observer,
+        writer: PackWriter,
+        progress: Progress,
     ) -> None:
         self._capture = capture
         self._base = base
         self._tree = tree
         self._feeder = feeder
-        self._is_stored = is_stored
-        self._stored_bytes = stored_bytes
-        self._clock = clock
-        self._observer = observer
+        self._writer = writer
+        self._progress = progress
         self._links: dict[bytes, Pending] = {}
-        self._next_report_s = 0.0
+        self.must_check_reuse = False
+        """A pack of the base is gone, so each chunk is looked up before it is relied on."""
         self.tally = Tally()
 
     def take(self, scanned: Scanned) -> None:
         """Take one directory part."""
         listing = scanned.listing
         before = self._base.overlapping(listing)
-        if len(before) == 1 and not scanned.racy and self._is_stored is None:
+        if len(before) == 1 and not scanned.racy and not self.must_check_reuse:
             joined = b"\0".join(listing.names)
             if before[0].is_same(listing, joined):
                 self._tree.add_same(listing.path, before[0].raw)
@@ -126,7 +118,11 @@ class Intake:
         modes = listing.column(MODE)
         for position, name in enumerate(listing.names):
             old = known.get(name)
-            if old is not None and position not in scanned.racy and self._reuse(listing, position, old, contents):
+            if (
+                old is not None
+                and position not in scanned.racy
+                and self._reuse(listing, position, old, contents)
+            ):
                 continue
             if not is_regular(modes[position]):
                 others.append(position)
@@ -146,7 +142,7 @@ class Intake:
         if before.stats[at :: len(before.names)] != listing.stats[position :: len(listing.names)]:
             return False
         content = block.contents[at]
-        if self._is_stored is not None and not all(map(self._is_stored, _chunks_of(content))):
+        if self.must_check_reuse and not all(map(self._writer.is_stored, _chunks_of(content))):
             return False
         contents[position] = content
         extra = before.extras.get(at)
@@ -167,7 +163,7 @@ class Intake:
                 contents[position] = self._content(scanned, position, fd, extra)
             except OSError as error:
                 capture.fail(scanned, position, error)
-            if self._clock.monotonic_s() >= self._next_report_s:
+            if self._progress.is_due():
                 self._report(join(listing.path, listing.names[position]))
 
     def _content(self, scanned: Scanned, position: int, fd: int, extra: Extra | None) -> Pending:
@@ -181,11 +177,8 @@ class Intake:
         return content
 
     def _report(self, path: bytes) -> None:
-        now_s = self._clock.monotonic_s()
-        if now_s >= self._next_report_s:
-            self._next_report_s = now_s + REPORT_S
-            tally = self.tally
-            self._observer(Advanced(files=tally.files, data=tally.data, stored=self._stored_bytes(), path=path))
+        tally = self.tally
+        self._progress.report(tally.files, tally.data, self._writer.written.stored, path)
 
 
 def _entries(blocks: list[CachedBlock]) -> Iterator[tuple[bytes, tuple[CachedBlock, int]]]:
@@ -203,4 +196,3 @@ def _chunks_of(content: Content) -> list[bytes]:
     if isinstance(content, bytes):
         return [extent.chunk_id for extent in unpack_extents(content, what="cached tree")]
     return list(content)
-

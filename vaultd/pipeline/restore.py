@@ -17,7 +17,6 @@ from vaultd.core.errors import (
     TargetNotEmptyError,
 )
 from vaultd.core.events import (
-    Advanced,
     Event,
     Found,
     Note,
@@ -30,6 +29,7 @@ from vaultd.core.tree import is_directory, is_regular
 from vaultd.core.units import format_size
 from vaultd.pipeline.browse import Stored
 from vaultd.pipeline.distribute import Distributor, pieces_of
+from vaultd.pipeline.reporting import Progress
 from vaultd.pipeline.select import Part, Selection, Selector
 from vaultd.pipeline.workers import Crew
 from vaultd.stores.base import Destination, OwnerNames, Target, TargetFolder
@@ -37,8 +37,6 @@ from vaultd.vault.reader import SnapshotReader
 
 MARKER = ".vaultd-part-restore"
 """Lies in the target while a restore is not finished, and says of which snapshot."""
-
-_REPORT_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +161,6 @@ class _Restore:
         self._observer = observer
         self._problems: list[Problem] = []
         self._warnings: list[Problem] = []
-        self._next_report_s = 0.0
         self._entries = 0
 
     def run(self) -> RestoreReport:
@@ -172,20 +169,26 @@ class _Restore:
         marker = _Marker(request, self._reader)
         resume = marker.is_mine()
         if resume:
-            self._observer(Note(text="going on with an interrupted restore: finished files are kept"))
+            self._observer(
+                Note(text="going on with an interrupted restore: finished files are kept")
+            )
         elif not request.destination.overwrites:
             self._check_room()
         counts = self._reader.snapshot.counts
         whole = request.selection.is_everything
         self._observer(
-            PhaseStarted(name="restore", files=counts.files if whole else 0, data=counts.data if whole else 0)
+            PhaseStarted(
+                name="restore", files=counts.files if whole else 0, data=counts.data if whole else 0
+            )
         )
         with request.destination.open(names, self._observe, resume=resume) as target:
             marker.put()
             written = self._fill(target, deletes=request.destination.deletes)
             tally = target.finish()
         if request.verify:
-            self._observer(PhaseStarted(name="verify", files=counts.files if whole else 0, data=written))
+            self._observer(
+                PhaseStarted(name="verify", files=counts.files if whole else 0, data=written)
+            )
             with request.destination.compare(names, self._observe) as comparison:
                 self._fill(comparison, deletes=False)
         marker.remove()
@@ -217,6 +220,7 @@ class _Restore:
 
     def _fill(self, target: Target, *, deletes: bool) -> int:
         """Hand everything selected to a target; return the bytes of file contents."""
+        progress = Progress(self._clock, self._observer)
         extras = _Extras() if deletes else None
         decompressor = Decompressor()
         with Crew("restore", self._request.workers, 2, Decompressor) as crew:
@@ -228,12 +232,12 @@ class _Restore:
                 if extras is not None:
                     extras.see(part.path, folder, part.names)
                 self._put(part, folder, distributor, decompressor)
-                self._report(distributor, part.path)
+                done = distributor.written
+                progress.report(self._entries, done, done, part.path)
             if extras is not None:
                 extras.end()
             distributor.finish()
-            self._next_report_s = 0.0
-            self._report(distributor, b"")
+            progress.finish(self._entries, distributor.written, distributor.written)
         return distributor.written
 
     def _parts(self) -> Iterator[Part]:
@@ -256,19 +260,14 @@ class _Restore:
             try:
                 pieces = pieces_of(stored, self._reader.extents(stored.content, decompressor))
             except IntegrityError as error:
-                problem = Problem(kind=ProblemKind.DAMAGED, path=entry.full_path, reason=error.message)
+                problem = Problem(
+                    kind=ProblemKind.DAMAGED, path=entry.full_path, reason=error.message
+                )
                 self._observe(Found(problem=problem))
                 continue
             file = folder.begin_file(entry, len(pieces))
             if file is not None:
                 distributor.add(file, pieces)
-
-    def _report(self, distributor: Distributor, path: bytes) -> None:
-        now_s = self._clock.monotonic_s()
-        if now_s >= self._next_report_s:
-            self._next_report_s = now_s + _REPORT_S
-            done = distributor.written
-            self._observer(Advanced(files=self._entries, data=done, stored=done, path=path))
 
 
 class _Extras:
@@ -290,7 +289,7 @@ class _Extras:
         """Remove what the directory seen last has beyond its names."""
         if self._folder is None:
             return
-        for name in self._folder.extra(self._names):
+        for name in self._folder.surplus(self._names):
             self._folder.remove(name)
 
 
@@ -317,7 +316,8 @@ class _Marker:
             return False
         if found != self._text:
             raise TargetNotEmptyError(
-                f"restore target {self._path.parent}: an interrupted restore of snapshot {found[:8]} lies here",
+                f"restore target {self._path.parent}: "
+                f"an interrupted restore of snapshot {found[:8]} lies here",
                 hint="Finish that restore, or choose another target.",
             )
         return True

@@ -109,7 +109,9 @@ class Selector:
                     kept.append(stored)
                 elif self._ways is not None and entry.full_path in self._ways:
                     kept.append(stored)
-            yield Part(self._renamed(path), [self._moved(stored) for stored in kept], block.listing.names)
+            yield Part(
+                self._renamed(path), [self._moved(stored) for stored in kept], block.listing.names
+            )
 
     def _find_ways(self) -> set[bytes]:
         ways: set[bytes] = set()

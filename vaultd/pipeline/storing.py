@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -37,12 +38,23 @@ class Storing:
         self._stack.enter_context(self._workers)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Stop and join them."""
         self._stack.__exit__(kind, error, trace)
 
-    def submit(self, kind: int, raw: memoryview | bytes, ticket: Ticket, release: Callable[[], None] | None = None) -> None:
-        """Queue one chunk; its ticket is settled when it has its place or is found stored already."""
+    def submit(
+        self,
+        kind: int,
+        raw: memoryview | bytes,
+        ticket: Ticket,
+        release: Callable[[], None] | None = None,
+    ) -> None:
+        """Queue one chunk; its ticket is settled when it has its place or is known."""
 
         def job(tools: Tools) -> None:
             added = self._writer.add(kind, raw, tools)
@@ -66,7 +78,7 @@ class Storing:
         """Finish the packs of one kind that are still open; they are uploaded by and by."""
         self._workers.drain()
         for pack in self._writer.take_open(kind):
-            self._workers.submit(lambda tools, pack=pack: self._finish(pack, tools))  # type: ignore[misc]
+            self._workers.submit(partial(self._finish, pack))
 
     def finish(self) -> None:
         """Wait until everything is in the backend."""

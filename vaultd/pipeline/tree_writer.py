@@ -133,7 +133,9 @@ class TreeWriter:
         """Write out the rest; call it when every content is settled."""
         self.pump()
         if self._waiting:
-            raise MalformedObjectError("tree: a directory waits for contents that were never stored")
+            raise MalformedObjectError(
+                "tree: a directory waits for contents that were never stored"
+            )
         if self._group or not self._chunks:
             self._end_group()
         self._cache.flush()
@@ -168,7 +170,9 @@ class TreeWriter:
         self._group.clear()
 
 
-def _without(listing: Listing, contents: list[fmt.Content], dropped: set[int]) -> tuple[Listing, list[fmt.Content]]:
+def _without(
+    listing: Listing, contents: list[fmt.Content], dropped: set[int]
+) -> tuple[Listing, list[fmt.Content]]:
     """Return a block without some of its entries."""
     kept = [position for position in range(len(listing.names)) if position not in dropped]
     stats = array("q")

@@ -29,11 +29,14 @@ class Crew(Generic[Tool]):
     """
 
     def __init__(self, name: str, threads: int, depth: int, make_tool: Callable[[], Tool]) -> None:
-        self._jobs: queue.Queue[tuple[Callable[[Tool], None], Callable[[], None] | None] | None] = queue.Queue(depth)
+        self._jobs: queue.Queue[tuple[Callable[[Tool], None], Callable[[], None] | None] | None] = (
+            queue.Queue(depth)
+        )
         self._make_tool = make_tool
         self._error: BaseException | None = None
         self._threads = [
-            threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True) for number in range(threads)
+            threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True)
+            for number in range(threads)
         ]
 
     def __enter__(self) -> Self:
@@ -42,7 +45,12 @@ class Crew(Generic[Tool]):
             thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Stop and join the threads: at once after a failure, else when all jobs are done."""
         if error is not None and self._error is None:
             self._error = error
@@ -53,7 +61,9 @@ class Crew(Generic[Tool]):
         if error is None and self._error is not None:
             raise self._error
 
-    def submit(self, job: Callable[[Tool], None], release: Callable[[], None] | None = None) -> None:
+    def submit(
+        self, job: Callable[[Tool], None], release: Callable[[], None] | None = None
+    ) -> None:
         """Queue a job, waiting while the queue is full.
 
         Raises:
@@ -86,7 +96,7 @@ class Crew(Generic[Tool]):
             try:
                 if self._error is None:
                     job(tool)
-            except BaseException as error:  # noqa: BLE001 - it is raised again in the thread that waits
+            except BaseException as error:
                 self._error = self._error or error
             finally:
                 if release is not None:

@@ -68,33 +68,43 @@ def decide(wanted: Kind | None, links: Sequence[Link], now_ns: int, rule: ChainR
         now_ns: The time.
         rule: When a chain is too long.
     """
-    if wanted is Kind.FULL:
-        return _full("a full snapshot was asked for")
     fulls = [link for link in links if link.kind is Kind.FULL]
-    if not fulls:
-        return _full("this store has no full snapshot yet" if not links else "the chain has lost its full snapshot")
+    reason = _why_full(wanted, links, fulls)
+    if reason:
+        return Decision(kind=Kind.FULL, base=0, chain=0, reason=reason)
     full = fulls[-1]
-    if not full.usable:
-        return _full(f"the packs of the last full snapshot ({full.seq}) are not all there")
     if wanted is Kind.DIFFERENTIAL:
-        return Decision(
-            kind=Kind.DIFFERENTIAL, base=full.seq, chain=full.seq, reason="a differential snapshot was asked for"
-        )
+        asked = "a differential snapshot was asked for"
+        return Decision(kind=Kind.DIFFERENTIAL, base=full.seq, chain=full.seq, reason=asked)
     members = [link for link in links if link.chain == full.seq and link.usable]
-    latest = members[-1]
-    if wanted is Kind.INCREMENTAL:
-        return _incremental(latest, full, "an incremental snapshot was asked for")
+    if wanted is None:
+        reason = _why_anew(full, len(members) - 1, now_ns, rule)
+        if reason:
+            return Decision(kind=Kind.FULL, base=0, chain=0, reason=reason)
+        reason = f"the chain of full snapshot {full.seq} can go on"
+    else:
+        reason = "an incremental snapshot was asked for"
+    return Decision(kind=Kind.INCREMENTAL, base=members[-1].seq, chain=full.seq, reason=reason)
+
+
+def _why_full(wanted: Kind | None, links: Sequence[Link], fulls: list[Link]) -> str:
+    """Return why nothing but a full snapshot can be made; empty when another can."""
+    if wanted is Kind.FULL:
+        return "a full snapshot was asked for"
+    if not links:
+        return "this store has no full snapshot yet"
+    if not fulls:
+        return "the chain has lost its full snapshot"
+    if not fulls[-1].usable:
+        return f"the packs of the last full snapshot ({fulls[-1].seq}) are not all there"
+    return ""
+
+
+def _why_anew(full: Link, followers: int, now_ns: int, rule: ChainRule) -> str:
+    """Return why a chain should end; empty when it can go on."""
     age_days = (now_ns - full.started_ns) / _DAY_NS
     if age_days >= rule.max_days:
-        return _full(f"the chain is {age_days:.0f} days old, at most {rule.max_days} are kept on one full snapshot")
-    if len(members) > rule.max_links:
-        return _full(f"the chain has {len(members) - 1} snapshots after its full one, at most {rule.max_links} are kept")
-    return _incremental(latest, full, f"the chain of full snapshot {full.seq} can go on")
-
-
-def _full(reason: str) -> Decision:
-    return Decision(kind=Kind.FULL, base=0, chain=0, reason=reason)
-
-
-def _incremental(latest: Link, full: Link, reason: str) -> Decision:
-    return Decision(kind=Kind.INCREMENTAL, base=latest.seq, chain=full.seq, reason=reason)
+        return f"the chain is {age_days:.0f} days old, at most {rule.max_days} are allowed"
+    if followers >= rule.max_links:
+        return f"{followers} snapshots follow the last full one, at most {rule.max_links} may"
+    return ""

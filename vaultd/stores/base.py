@@ -66,10 +66,10 @@ class Capture(Protocol):
         """
 
     def complete(self, scanned: Scanned, positions: Sequence[int]) -> None:
-        """Fill in the extras of entries that are not regular files (link target, device, xattrs, flags)."""
+        """Fill in the extras of entries that are not regular files."""
 
     def open(self, scanned: Scanned, positions: Sequence[int]) -> Iterator[tuple[int, int]]:
-        """Yield (position, descriptor) for regular files, in the order given, and fill in their extras.
+        """Yield (position, descriptor) for regular files, in order, and fill in their extras.
 
         Looks ahead, so that a cold disk is kept busy. The descriptor is at offset 0 and is closed
         by this method when the next pair is asked for. Files that cannot be opened are put into
@@ -112,7 +112,7 @@ class TargetFolder(Protocol):
     def add(self, entry: Entry) -> None:
         """Add a directory, link or special file."""
 
-    def extra(self, names: Collection[bytes]) -> list[bytes]:
+    def surplus(self, names: Collection[bytes]) -> list[bytes]:
         """Return names that are here and not in the snapshot's directory."""
 
     def remove(self, name: bytes) -> None:

@@ -1,0 +1,1 @@
+"""Where format, crypto, compression and backends meet: sessions, keys, reading and writing."""

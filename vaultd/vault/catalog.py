@@ -17,7 +17,15 @@ from vaultd.core.errors import IntegrityError
 from vaultd.core.snapshot import Counts, Kind, SessionId, Snapshot
 from vaultd.crypto import aead, hashing
 from vaultd.format.codec import decode, encode
-from vaultd.format.session import ForgetBody, LogBody, RefsSection, RootBody, TagBody, TagNames, pack_refs
+from vaultd.format.session import (
+    ForgetBody,
+    LogBody,
+    RefsSection,
+    RootBody,
+    TagBody,
+    TagNames,
+    pack_refs,
+)
 from vaultd.vault import contexts, layout, roots
 from vaultd.vault.keyring import DomainKeys
 from vaultd.vault.log import EMPTY, LogHead, read_after
@@ -30,7 +38,8 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS outcome (
   host TEXT NOT NULL, seq INTEGER NOT NULL, summary BLOB, hidden INTEGER NOT NULL,
   PRIMARY KEY (host, seq)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS log (number INTEGER PRIMARY KEY, sha256 BLOB NOT NULL, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS log (
+  number INTEGER PRIMARY KEY, sha256 BLOB NOT NULL, body BLOB NOT NULL);
 """
 _SUMMARY_LIMIT = 16 << 20
 
@@ -62,23 +71,33 @@ class Catalog:
         """
         for entry in read_after(backend, trust, self.log_head()):
             self._db.execute(
-                "INSERT OR IGNORE INTO log VALUES (?,?,?)", (entry.head.number, entry.head.sha256, encode(entry.body))
+                "INSERT OR IGNORE INTO log VALUES (?,?,?)",
+                (entry.head.number, entry.head.sha256, encode(entry.body)),
             )
         return self.log_head()
 
     def log_head(self) -> LogHead:
         """Return the newest log entry seen."""
-        row = self._db.execute("SELECT number, sha256 FROM log ORDER BY number DESC LIMIT 1").fetchone()
+        row = self._db.execute(
+            "SELECT number, sha256 FROM log ORDER BY number DESC LIMIT 1"
+        ).fetchone()
         return EMPTY if row is None else LogHead(*row)
 
     def _events(self) -> list[LogBody]:
         rows = self._db.execute("SELECT body FROM log ORDER BY number")
-        return [decode(LogBody, row[0], what="log entry in the catalog", limit=_SUMMARY_LIMIT) for row in rows]
+        return [
+            decode(LogBody, row[0], what="log entry in the catalog", limit=_SUMMARY_LIMIT)
+            for row in rows
+        ]
 
     def forgotten(self) -> set[SessionId]:
         """Return the snapshots that the log says are forgotten."""
         events = (body.event for body in self._events())
-        return {SessionId(host=event.host, seq=event.seq) for event in events if isinstance(event, ForgetBody)}
+        return {
+            SessionId(host=event.host, seq=event.seq)
+            for event in events
+            if isinstance(event, ForgetBody)
+        }
 
     def refresh(self, backend: Backend, trust: Trust, keys: KeyFinder) -> list[str]:
         """Read what is new in the vault.
@@ -92,7 +111,10 @@ class Catalog:
         """
         self.refresh_log(backend, trust)
         findings = []
-        known = {(host, seq): hidden for host, seq, hidden in self._db.execute("SELECT host, seq, hidden FROM outcome")}
+        known = {
+            (host, seq): hidden
+            for host, seq, hidden in self._db.execute("SELECT host, seq, hidden FROM outcome")
+        }
         seen = set()
         for info in backend.list(layout.OUTCOMES):
             try:
@@ -117,7 +139,10 @@ class Catalog:
             found = keys(trust.host_domain(session.host), body.epoch)
             hidden = found is None
             summary = encode(summarise(body, hashing.sha256(data), found))
-        self._db.execute("INSERT OR REPLACE INTO outcome VALUES (?,?,?,?)", (session.host, session.seq, summary, hidden))
+        self._db.execute(
+            "INSERT OR REPLACE INTO outcome VALUES (?,?,?,?)",
+            (session.host, session.seq, summary, hidden),
+        )
 
     def snapshots(self, trust: Trust, keys: KeyFinder) -> list[Snapshot]:
         """Return the live snapshots, oldest first."""
@@ -147,7 +172,9 @@ class Catalog:
 
 def seal_tags(names: TagNames, number: int, trust: Trust, keys: DomainKeys) -> bytes:
     """Seal tag names for log entry ``number``."""
-    return aead.seal_once(contexts.tags_key(keys.index_key, trust.vault_id, number), encode(names), b"")
+    return aead.seal_once(
+        contexts.tags_key(keys.index_key, trust.vault_id, number), encode(names), b""
+    )
 
 
 def open_tags(body: LogBody, event: TagBody, trust: Trust, keys: DomainKeys) -> TagNames:

@@ -1,9 +1,4 @@
-"""What one machine remembers of one host's sessions, packs and chunks: SQLite, flat in memory.
-
-The vault is the truth; this is a cache that can be rebuilt from index parts and roots, and a journal
-of packs that were acknowledged but not yet committed. One file per host. Commits do not wait for the
-disk (``synchronous=NORMAL``): after a power cut the last acknowledged packs may be unknown here and
-are uploaded again, which costs time and loses nothing.
+"""Where every chunk of one host lies, and which snapshot may rely on it: flat in memory.
 
 What a snapshot may depend on is kept as sets of *holdings*: a pack is *held since* the session that
 brought it into a snapshot, and a session lists in ``includes`` the sessions whose holdings its
@@ -13,60 +8,14 @@ snapshot needs. A new snapshot may use exactly the holdings of its base and its 
 from __future__ import annotations
 
 import json
-import sqlite3
-import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-from vaultd.core.errors import StorageError
 from vaultd.format.pack import Record
 from vaultd.format.session import PartRef
+from vaultd.vault.index_file import IndexFile, SessionRow
 
-OPEN, COMMITTED, DEAD = "open", "committed", "dead"
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS session (
-  seq INTEGER PRIMARY KEY, state TEXT NOT NULL, kind TEXT NOT NULL, chain INTEGER NOT NULL,
-  base INTEGER NOT NULL, store_id BLOB NOT NULL, includes TEXT NOT NULL, root_sha256 BLOB NOT NULL,
-  options BLOB NOT NULL, started_ns INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS part (
-  id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, sha256 BLOB NOT NULL UNIQUE, size INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS pack (
-  id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, sha256 BLOB NOT NULL UNIQUE, size INTEGER NOT NULL,
-  kind INTEGER NOT NULL, part INTEGER);
-CREATE TABLE IF NOT EXISTS holding (
-  pack INTEGER NOT NULL, since INTEGER NOT NULL, PRIMARY KEY (pack, since)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS holding_since ON holding (since);
-CREATE TABLE IF NOT EXISTS chunk (
-  id BLOB NOT NULL, pack INTEGER NOT NULL, position INTEGER NOT NULL, offset INTEGER NOT NULL,
-  stored INTEGER NOT NULL, raw INTEGER NOT NULL, PRIMARY KEY (id, pack)) WITHOUT ROWID;
-"""
-_VERSION = 1
 _LENGTH = 0xFFFFFF
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionRow:
-    """One session as remembered; see `vaultd.format.session.RootBody` for the fields.
-
-    Attributes:
-        state: `OPEN`, `COMMITTED` or `DEAD`.
-        includes: Sessions whose holdings the snapshot needs, itself included.
-        options: Fingerprint of the capture options.
-    """
-
-    seq: int
-    state: str
-    kind: str
-    chain: int
-    base: int
-    store_id: bytes
-    includes: tuple[int, ...]
-    root_sha256: bytes = b""
-    options: bytes = b""
-    started_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,82 +38,8 @@ class Location:
     record: Record
 
 
-class ChunkIndex:
-    """The index of one host; every method may be called from any thread.
-
-    Args:
-        path: The SQLite file; made when it is not there.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lock = threading.RLock()
-        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        self._db.execute("PRAGMA cache_size=-2048")
-        version: int = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version > _VERSION:
-            raise StorageError(
-                f"index {path}: version {version}, this vaultd knows {_VERSION}",
-                hint="Upgrade vaultd, or remove the file: it is rebuilt from the vault.",
-            )
-        with self.transaction() as db:
-            for statement in _SCHEMA.split(";"):
-                db.execute(statement)
-            db.execute(f"PRAGMA user_version={_VERSION}")
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._db.close()
-
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Run statements as one transaction; nested ones join the outer."""
-        with self._lock:
-            if self._db.in_transaction:
-                yield self._db
-                return
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-
-    # Sessions
-
-    def save_session(self, row: SessionRow) -> None:
-        """Add or replace one session."""
-        with self.transaction() as db:
-            db.execute(
-                "INSERT OR REPLACE INTO session VALUES (?,?,?,?,?,?,?,?,?,?)",
-                (
-                    row.seq, row.state, row.kind, row.chain, row.base, row.store_id,
-                    json.dumps(row.includes), row.root_sha256, row.options, row.started_ns,
-                ),
-            )  # fmt: skip
-
-    def sessions(self, state: str | None = None) -> list[SessionRow]:
-        """Return sessions, ascending; all, or those of one state."""
-        with self._lock:
-            rows = self._db.execute("SELECT * FROM session WHERE ? IS NULL OR state=? ORDER BY seq", (state, state))
-            return [
-                SessionRow(
-                    seq=row[0], state=row[1], kind=row[2], chain=row[3], base=row[4], store_id=row[5],
-                    includes=tuple(json.loads(row[6])), root_sha256=row[7], options=row[8], started_ns=row[9],
-                )
-                for row in rows
-            ]  # fmt: skip
-
-    def mark(self, seqs: Iterable[int], state: str) -> None:
-        """Set the state of sessions."""
-        with self.transaction() as db:
-            db.executemany("UPDATE session SET state=? WHERE seq=?", [(state, seq) for seq in seqs])
-
-    # Packs and chunks
+class ChunkIndex(IndexFile):
+    """Packs and chunks of one host; every method may be called from any thread."""
 
     def add_pack(self, row: PackRow, records: list[Record], *, since: int | None) -> int:
         """Remember one pack and where its chunks lie; known packs are left as they are.
@@ -187,12 +62,17 @@ class ChunkIndex:
                 number = int(cursor.lastrowid or 0)
                 db.executemany(
                     "INSERT OR IGNORE INTO chunk VALUES (?,?,?,?,?,?)",
-                    [(r.chunk_id, number, r.position, r.offset, r.stored, r.method << 24 | r.raw) for r in records],
+                    [
+                        (r.chunk_id, number, r.position, r.offset, r.stored, r.method << 24 | r.raw)
+                        for r in records
+                    ],
                 )
             else:
                 number = known[0]
                 if row.part is not None:
-                    db.execute("UPDATE pack SET part=? WHERE id=? AND part IS NULL", (row.part, number))
+                    db.execute(
+                        "UPDATE pack SET part=? WHERE id=? AND part IS NULL", (row.part, number)
+                    )
             if since is not None:
                 db.execute("INSERT OR IGNORE INTO holding VALUES (?,?)", (number, since))
             return number
@@ -208,7 +88,19 @@ class ChunkIndex:
     def hold_numbers(self, packs: Iterable[int], since: int) -> None:
         """Record that packs, by number, are held since a session."""
         with self.transaction() as db:
-            db.executemany("INSERT OR IGNORE INTO holding VALUES (?,?)", [(pack, since) for pack in packs])
+            db.executemany(
+                "INSERT OR IGNORE INTO holding VALUES (?,?)", [(pack, since) for pack in packs]
+            )
+
+    def commit(self, row: SessionRow, parts: dict[PartRef, list[int]]) -> None:
+        """Record a committed session, and which of its index parts describes which packs."""
+        with self.transaction() as db:
+            for part, packs in parts.items():
+                number = self.add_part(part)
+                db.executemany(
+                    "UPDATE pack SET part=? WHERE id=?", [(number, pack) for pack in packs]
+                )
+            self.save_session(row)
 
     def inherit(self, dead: int, since: int, kept: set[bytes]) -> int:
         """Let a session hold what a dead one held, as far as it is in ``kept``; forget the rest.
@@ -219,7 +111,8 @@ class ChunkIndex:
         with self.transaction() as db:
             rows = list(
                 db.execute(
-                    "SELECT pack.id, sha256 FROM holding JOIN pack ON pack.id=pack WHERE since=? AND part IS NULL",
+                    "SELECT pack.id, sha256 FROM holding JOIN pack ON pack.id=pack"
+                    " WHERE since=? AND part IS NULL",
                     (dead,),
                 )
             )
@@ -247,7 +140,9 @@ class ChunkIndex:
         """
         for number, held, position, offset, stored, raw in self._places(chunk_id, kind):
             if since is None or held in since:
-                return Location(number, Record(chunk_id, position, offset, stored, raw >> 24, raw & _LENGTH))
+                return Location(
+                    number, Record(chunk_id, position, offset, stored, raw >> 24, raw & _LENGTH)
+                )
         return None
 
     def _places(self, chunk_id: bytes, kind: int) -> list[tuple[int, int, int, int, int, int]]:
@@ -270,7 +165,9 @@ class ChunkIndex:
     def pack(self, number: int) -> PackRow:
         """Return one pack by number."""
         with self._lock:
-            row = self._db.execute("SELECT id, seq, sha256, size, kind, part FROM pack WHERE id=?", (number,)).fetchone()
+            row = self._db.execute(
+                "SELECT id, seq, sha256, size, kind, part FROM pack WHERE id=?", (number,)
+            ).fetchone()
         return PackRow(*row)
 
     def packs_held(self, since: Iterable[int]) -> Iterator[PackRow]:
@@ -278,7 +175,8 @@ class ChunkIndex:
         marks = json.dumps(sorted(since))
         with self._lock:
             cursor = self._db.execute(
-                "SELECT DISTINCT pack.id, seq, sha256, size, kind, part FROM holding JOIN pack ON pack.id=holding.pack"
+                "SELECT DISTINCT pack.id, seq, sha256, size, kind, part FROM holding"
+                " JOIN pack ON pack.id=holding.pack"
                 " WHERE since IN (SELECT value FROM json_each(?)) ORDER BY seq, sha256",
                 (marks,),
             )
@@ -289,27 +187,11 @@ class ChunkIndex:
         """Return the records of one pack, by position."""
         with self._lock:
             rows = self._db.execute(
-                "SELECT id, position, offset, stored, raw FROM chunk WHERE pack=? ORDER BY position", (pack,)
+                "SELECT id, position, offset, stored, raw FROM chunk"
+                " WHERE pack=? ORDER BY position",
+                (pack,),
             ).fetchall()
-        return [Record(i, position, offset, stored, raw >> 24, raw & _LENGTH) for i, position, offset, stored, raw in rows]
-
-    # Index parts
-
-    def add_part(self, part: PartRef) -> int:
-        """Remember an index part and return its number."""
-        with self.transaction() as db:
-            db.execute(
-                "INSERT OR IGNORE INTO part (seq, sha256, size) VALUES (?,?,?)", (part.seq, part.sha256, part.size)
-            )
-            return int(db.execute("SELECT id FROM part WHERE sha256=?", (part.sha256,)).fetchone()[0])
-
-    def part_number(self, sha256: bytes) -> int | None:
-        """Return the number of an index part whose packs are all known here."""
-        with self._lock:
-            row = self._db.execute("SELECT id FROM part WHERE sha256=?", (sha256,)).fetchone()
-        return None if row is None else int(row[0])
-
-    def part(self, number: int) -> PartRef:
-        """Return an index part by number."""
-        with self._lock:
-            return PartRef(*self._db.execute("SELECT seq, sha256, size FROM part WHERE id=?", (number,)).fetchone())
+        return [
+            Record(i, position, offset, stored, raw >> 24, raw & _LENGTH)
+            for i, position, offset, stored, raw in rows
+        ]

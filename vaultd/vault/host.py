@@ -1,7 +1,8 @@
-"""One host's side of a vault: opening sessions, closing dead ones, recovering lost state (FORMAT.md 5).
+"""One host's side of a vault: opening sessions, closing dead ones, recovering lost state.
 
-Order is everything here: the intent is created *before* the log is read, so that a keeper that marks
-packs sees either the intent or a commit. Nothing needs a clock, a lease or a remote lock.
+Order is everything here (FORMAT.md 5): the intent is created *before* the log is read, so that a
+keeper that marks packs sees either the intent or a commit. Nothing needs a clock, a lease or a
+remote lock.
 """
 
 from __future__ import annotations
@@ -21,20 +22,21 @@ from vaultd.core.errors import (
     IntegrityError,
     LockedError,
     ObjectExistsError,
-    ObjectNotFoundError,
 )
 from vaultd.core.events import Note, Observer
 from vaultd.core.snapshot import SessionId
 from vaultd.crypto import hashing
-from vaultd.format.session import IntentBody, PartRef, RootBody, SupersededBody, pack_refs
 from vaultd.format.index import records_in
+from vaultd.format.session import IntentBody, PartRef, RootBody, SupersededBody, pack_refs
 from vaultd.format.signed import INTENT, OUTCOME
 from vaultd.vault import layout, parts, roots
 from vaultd.vault.catalog import Catalog
-from vaultd.vault.chunk_index import COMMITTED, DEAD, OPEN, ChunkIndex, PackRow, SessionRow
+from vaultd.vault.chunk_index import ChunkIndex, PackRow
+from vaultd.vault.index_file import COMMITTED, DEAD, OPEN, SessionRow
 from vaultd.vault.keyring import DomainKeys, HostKeys
 from vaultd.vault.log import LogHead
 from vaultd.vault.trust import Trust, sign_object
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostVault:
@@ -157,7 +159,14 @@ def _locks(host: HostVault) -> Path:
 
 def _row(seq: int, store_id: bytes, started_ns: int) -> SessionRow:
     return SessionRow(
-        seq=seq, state=OPEN, kind="", chain=0, base=0, store_id=store_id, includes=(seq,), started_ns=started_ns
+        seq=seq,
+        state=OPEN,
+        kind="",
+        chain=0,
+        base=0,
+        store_id=store_id,
+        includes=(seq,),
+        started_ns=started_ns,
     )
 
 
@@ -183,7 +192,9 @@ def _create_intent(host: HostVault, store_id: bytes, dead: tuple[int, ...]) -> i
             host.catalog.log_head().number, dead, host.software,
         )  # fmt: skip
         try:
-            host.backend.put(layout.intent(host.session_id(seq)), sign_object(INTENT, body, host.keys.signer))
+            host.backend.put(
+                layout.intent(host.session_id(seq)), sign_object(INTENT, body, host.keys.signer)
+            )
         except ObjectExistsError:
             # Sessions exist that this machine does not remember: its state is older than the vault.
             seq = max(recover(host), seq) + 1
@@ -212,7 +223,9 @@ def _take_over(host: HostVault, adopted: tuple[int, ...], seq: int) -> None:
         listed = {layout.hashed_of(info.name)[1] for info in _packs_of(host, dead)}
         taken += host.index.inherit(dead, seq, listed)
     if taken:
-        host.observer(Note(text=f"resuming: {taken} packs of an interrupted run need not be uploaded again"))
+        host.observer(
+            Note(text=f"resuming: {taken} packs of an interrupted run need not be uploaded again")
+        )
 
 
 def _packs_of(host: HostVault, seq: int) -> Iterator[ObjectInfo]:
@@ -224,7 +237,9 @@ def _read_log(host: HostVault) -> tuple[LogHead, bool]:
         return host.catalog.refresh_log(host.backend, host.trust), True
     except (BrokenChainError, IntegrityError) as error:
         # A backup is never skipped; it just relies on nothing that somebody may have tampered with.
-        text = f"ALARM: {error.message}; this run stores everything again and trusts no earlier pack"
+        text = (
+            f"ALARM: {error.message}; this run stores everything again and trusts no earlier pack"
+        )
         host.observer(Note(text=text, warning=True))
         return host.catalog.log_head(), False
 
@@ -236,7 +251,10 @@ def recover(host: HostVault) -> int:
     """Learn every session of this host from the vault, and return the highest number seen."""
     known = {row.seq: row for row in host.index.sessions()}
     highest = 0
-    outcomes = {layout.session_of(info.name).seq for info in host.backend.list(f"{layout.OUTCOMES}{host.keys.host}/")}
+    outcomes = {
+        layout.session_of(info.name).seq
+        for info in host.backend.list(f"{layout.OUTCOMES}{host.keys.host}/")
+    }
     learned = 0
     for seq in sorted(outcomes):
         highest = max(highest, seq)
@@ -254,7 +272,9 @@ def recover(host: HostVault) -> int:
         if seq not in outcomes and seq not in known:
             host.index.save_session(_row(seq, b"", 0))
     if learned:
-        host.observer(Note(text=f"the vault holds {learned} snapshots that this machine's state did not know"))
+        host.observer(
+            Note(text=f"the vault holds {learned} snapshots that this machine's state did not know")
+        )
     return highest
 
 
@@ -299,7 +319,9 @@ def domain_keys(keys: HostKeys, epoch: int) -> DomainKeys:
     return next(one for one in (keys.current, *keys.past) if one.epoch == epoch)
 
 
-def load_part(backend: Backend, index: ChunkIndex, part: PartRef, root: RootBody, keys: DomainKeys) -> None:
+def load_part(
+    backend: Backend, index: ChunkIndex, part: PartRef, root: RootBody, keys: DomainKeys
+) -> None:
     """Read an index part named by a committed root into an index, unless it is there already.
 
     Raises:
@@ -312,10 +334,37 @@ def load_part(backend: Backend, index: ChunkIndex, part: PartRef, root: RootBody
     name = layout.part(session, part.sha256)
     data = backend.get(name)
     if hashing.sha256(data) != part.sha256:
-        raise CorruptObjectError(f"index part {part.sha256.hex()[:8]}: its bytes have hash {hashing.sha256(data).hex()[:8]}")
+        raise CorruptObjectError(
+            f"index part {part.sha256.hex()[:8]}: "
+            f"its bytes have hash {hashing.sha256(data).hex()[:8]}"
+        )
     packs = parts.open_part(data, session, root.vault_id, keys)
     with index.transaction():
         number = index.add_part(part)
         for pack in packs:
             row = PackRow(0, pack.seq, pack.sha256, pack.size, pack.kind, number)
             index.add_pack(row, records_in(pack, what=f"pack {pack.sha256.hex()[:8]}"), since=None)
+
+
+class ListedPacks:
+    """Sizes of the packs that the vault lists, one session at a time.
+
+    Args:
+        host: The vault as this host sees it.
+    """
+
+    def __init__(self, host: HostVault) -> None:
+        self._host = host
+        self._seq = -1
+        self._sizes: dict[bytes, int] = {}
+
+    def size(self, seq: int, sha256: bytes) -> int | None:
+        """Return the size of a pack, ``None`` when it is not there; ask session by session."""
+        if seq != self._seq:
+            prefix = f"{layout.PACKS}{self._host.session_id(seq)}/"
+            self._sizes = {
+                layout.hashed_of(info.name)[1]: info.size
+                for info in self._host.backend.list(prefix)
+            }
+            self._seq = seq
+        return self._sizes.get(sha256)

@@ -11,7 +11,12 @@ from dataclasses import dataclass
 
 from vaultd.backends.base import Backend
 from vaultd.core.clock import Clock
-from vaultd.core.errors import BrokenChainError, CorruptObjectError, ObjectExistsError, ObjectNotFoundError
+from vaultd.core.errors import (
+    BrokenChainError,
+    CorruptObjectError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+)
 from vaultd.crypto import hashing
 from vaultd.crypto.signing import Signer
 from vaultd.format.codec import decode
@@ -72,18 +77,21 @@ def _check_known(backend: Backend, head: LogHead) -> None:
     except ObjectNotFoundError as error:
         raise BrokenChainError(
             f"log entry {head.number}: seen before and gone now; the vault shows an older state",
-            hint="Find out who rolled the vault back; its second copy may hold the missing entries.",
+            hint="Find out who rolled the vault back; a second copy may hold what is missing.",
         ) from error
     if hashing.sha256(data) != head.sha256:
         raise BrokenChainError(
-            f"log entry {head.number}: hash {hashing.sha256(data).hex()[:8]}, expected {head.sha256.hex()[:8]}",
+            f"log entry {head.number}: hash {hashing.sha256(data).hex()[:8]}, "
+            f"expected {head.sha256.hex()[:8]}",
             hint="Find out who rewrote the vault's log before anything is deleted.",
         )
 
 
 def _verify(data: bytes, number: int, trust: Trust) -> LogEntry:
     what = layout.log_entry(number)
-    body = decode(LogBody, open_object(LOG, data, trust.keeper_keys(), what=what), what=what, limit=LOG.limit)
+    body = decode(
+        LogBody, open_object(LOG, data, trust.keeper_keys(), what=what), what=what, limit=LOG.limit
+    )
     if (body.vault_id, body.number) != (trust.vault_id, number):
         raise CorruptObjectError(f"{what}: says that it is entry {body.number}")
     return LogEntry(LogHead(number, hashing.sha256(data)), body)
@@ -123,7 +131,9 @@ def append(
         for entry in read_after(backend, trust, head):
             head = entry.head
         number = head.number + 1
-        body = LogBody(trust.vault_id, number, head.sha256, keeper.name, clock.now_ns(), make_event(number))
+        body = LogBody(
+            trust.vault_id, number, head.sha256, keeper.name, clock.now_ns(), make_event(number)
+        )
         data = sign_object(LOG, body, keeper.signer)
         try:
             backend.put(layout.log_entry(number), data)

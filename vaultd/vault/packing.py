@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vaultd.backends.base import Spooled
-from vaultd.compression import Compressor, Decompressor
+from vaultd.compression import Buffer, Compressor, Decompressor
 from vaultd.core.errors import CorruptObjectError, NoSpaceError
 from vaultd.core.snapshot import SessionId
 from vaultd.crypto import hashing
@@ -25,7 +25,7 @@ _NO_SPACE = (28, 122)
 class Tools:
     """What one worker thread owns: its compressors and a buffer for sealing."""
 
-    __slots__ = ("compressor", "decompressor", "_buffer")
+    __slots__ = ("_buffer", "compressor", "decompressor")
 
     def __init__(self, compressor: Compressor) -> None:
         self.compressor = compressor
@@ -95,7 +95,9 @@ def open_spool(folder: Path) -> int:
 
 
 def _full(folder: Path) -> NoSpaceError:
-    return NoSpaceError(f"spool folder {folder}: no space left", hint=f"Free space on the file system of {folder}.")
+    return NoSpaceError(
+        f"spool folder {folder}: no space left", hint=f"Free space on the file system of {folder}."
+    )
 
 
 class OpenPack:
@@ -142,7 +144,7 @@ class OpenPack:
         self.unwritten += 1
         return record
 
-    def write(self, record: fmt.Record, body: bytes | memoryview, tools: Tools) -> None:
+    def write(self, record: fmt.Record, body: Buffer, tools: Tools) -> None:
         """Seal a reserved chunk into its place."""
         out = tools.sealing_buffer(record.stored)
         aad = fmt.record_aad(self._header_sha256, record.position, record.method, record.raw)
@@ -188,7 +190,9 @@ class OpenPack:
 
     def _tail(self) -> bytes:
         count = len(self.records)
-        table = self._cipher.seal(count, fmt.encode_table(self.records), fmt.record_aad(self._header_sha256, count, 0, 0))
+        table = self._cipher.seal(
+            count, fmt.encode_table(self.records), fmt.record_aad(self._header_sha256, count, 0, 0)
+        )
         padding = fmt.padding_for(self.end + len(table) + fmt.TRAILER.size)
         trailer = fmt.Trailer(records=count, table_bytes=len(table), padding=padding)
         return table + self._context.random(padding) + fmt.encode_trailer(trailer)
@@ -207,5 +211,7 @@ class OpenPack:
     def _pread(self, length: int, offset: int) -> bytes:
         piece = os.pread(self._fd, length, offset)
         if len(piece) != length:
-            raise CorruptObjectError(f"spool file gave {len(piece)} bytes at {offset}, expected {length}")
+            raise CorruptObjectError(
+                f"spool file gave {len(piece)} bytes at {offset}, expected {length}"
+            )
         return piece

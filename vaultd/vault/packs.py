@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vaultd.compression import Decompressor
+from vaultd.compression import Buffer, Decompressor
 from vaultd.core.errors import CorruptObjectError
 from vaultd.crypto import hashing, recipients
 from vaultd.crypto.aead import RecordCipher
@@ -21,7 +21,9 @@ class OpenedPack:
 
     __slots__ = ("_cipher", "_first_offset", "_header_sha256", "kind", "what")
 
-    def __init__(self, cipher: RecordCipher, header: fmt.PackHeader, framed: bytes, what: str) -> None:
+    def __init__(
+        self, cipher: RecordCipher, header: fmt.PackHeader, framed: bytes, what: str
+    ) -> None:
         self._cipher = cipher
         self._header_sha256 = hashing.sha256(framed)
         self._first_offset = len(framed)
@@ -30,7 +32,7 @@ class OpenedPack:
 
     def record(
         self, record: fmt.Record, sealed: bytes | memoryview, decompressor: Decompressor
-    ) -> bytes | memoryview:
+    ) -> Buffer:
         """Open one record; whether it is the chunk that its id says is for the caller to check.
 
         Raises:
@@ -70,7 +72,9 @@ class OpenedPack:
         """
         count = fmt.decode_trailer(tail, what=self.what).records
         try:
-            table = self._cipher.open(count, sealed, fmt.record_aad(self._header_sha256, count, 0, 0))
+            table = self._cipher.open(
+                count, sealed, fmt.record_aad(self._header_sha256, count, 0, 0)
+            )
         except CorruptObjectError as error:
             raise CorruptObjectError(f"{self.what}: its table is not what was sealed") from error
         return fmt.decode_table(table, first_offset=self._first_offset, what=self.what)
@@ -108,12 +112,14 @@ class PackOpener:
             what: Names it in messages.
 
         Raises:
-            IntegrityError: The header is damaged, of another session, or its key is not what it says.
+            IntegrityError: The header is damaged, of another session, or commits to another key.
             NoMatchingKeyError: The recovery key does not open it.
         """
         header, first = fmt.decode_header(data, what=what)
         if (header.vault_id, header.host, header.seq) != (self._vault_id, self._host, seq):
-            raise CorruptObjectError(f"{what}: says that it belongs to {header.host}/{header.seq:010d}")
+            raise CorruptObjectError(
+                f"{what}: says that it belongs to {header.host}/{header.seq:010d}"
+            )
         info = contexts.pack_info(header.vault_id, self._host, seq, header.uid, header.kind)
         key = recipients.open(self._keys.pack_seed(header.key_id), header.sealed, info)
         record_key, commitment = contexts.pack_keys(key)

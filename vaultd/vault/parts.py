@@ -10,16 +10,21 @@ from vaultd.format.index import IndexedPack, PartHeader
 from vaultd.vault import contexts, pieces
 from vaultd.vault.keyring import DomainKeys
 
+
 def seal_part(header: PartHeader, packs: tuple[IndexedPack, ...], keys: DomainKeys) -> bytes:
     """Return an index part, ready to be put."""
     framed = fmt.encode_header(header)
     key = contexts.part_key(
         keys.index_key, header.vault_id, header.host, header.seq, header.number, header.uid
     )
-    return framed + aead.seal_once(key, pieces.compress(fmt.encode_body(packs)), hashing.sha256(framed))
+    return framed + aead.seal_once(
+        key, pieces.compress(fmt.encode_body(packs)), hashing.sha256(framed)
+    )
 
 
-def open_part(data: bytes, session: SessionId, vault_id: bytes, keys: DomainKeys) -> tuple[IndexedPack, ...]:
+def open_part(
+    data: bytes, session: SessionId, vault_id: bytes, keys: DomainKeys
+) -> tuple[IndexedPack, ...]:
     """Return the packs that an index part describes.
 
     Args:
@@ -35,6 +40,10 @@ def open_part(data: bytes, session: SessionId, vault_id: bytes, keys: DomainKeys
     header, framed, sealed = fmt.decode_part(data, what=what)
     if (header.vault_id, header.host, header.seq) != (vault_id, session.host, session.seq):
         raise CorruptObjectError(f"{what}: says that it belongs to {header.host}/{header.seq:010d}")
-    key = contexts.part_key(keys.index_key, vault_id, header.host, header.seq, header.number, header.uid)
+    key = contexts.part_key(
+        keys.index_key, vault_id, header.host, header.seq, header.number, header.uid
+    )
     body = aead.open_once(key, sealed, hashing.sha256(framed))
-    return fmt.decode_body(pieces.decompress(body, limit=fmt.MAX_PART_RAW_BYTES, what=what), what=what)
+    return fmt.decode_body(
+        pieces.decompress(body, limit=fmt.MAX_PART_RAW_BYTES, what=what), what=what
+    )

@@ -50,7 +50,9 @@ def decompress(packed: bytes, *, limit: int, what: str) -> bytes:
         head, stored = _HEAD.unpack_from(view)
         length = head & _LENGTH
         if length > PIECE_BYTES or len(raw) + length > limit or _HEAD.size + stored > len(view):
-            raise MalformedObjectError(f"{what}: piece of {length} raw and {stored} stored bytes is out of bounds")
+            raise MalformedObjectError(
+                f"{what}: piece of {length} raw and {stored} stored bytes is out of bounds"
+            )
         raw += decompressor.decompress(head >> 24, view[_HEAD.size : _HEAD.size + stored], length)
         view = view[_HEAD.size + stored :]
     return bytes(raw)

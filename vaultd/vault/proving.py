@@ -44,7 +44,9 @@ class PackProver:
         session, sha256 = layout.hashed_of(name)
         found = hashing.sha256(data)
         if found != sha256:
-            raise CorruptObjectError(f"its bytes have hash {found.hex()[:8]}, expected {sha256.hex()[:8]}")
+            raise CorruptObjectError(
+                f"its bytes have hash {found.hex()[:8]}, expected {sha256.hex()[:8]}"
+            )
         if self._keys is None or not name.startswith(layout.PACKS):
             return
         opener = PackOpener(self._trust.vault_id, session.host, self._keys)
@@ -52,9 +54,13 @@ class PackProver:
         domain_keys = self._keys.newest(self._trust.host_domain(session.host))
         view = memoryview(data)
         for record in opened.table(data):
-            raw = opened.record(record, view[record.offset : record.offset + record.stored], decompressor)
+            raw = opened.record(
+                record, view[record.offset : record.offset + record.stored], decompressor
+            )
             if hashing.keyed_hash(domain_keys.chunk_id_key, raw) != record.chunk_id:
-                raise CorruptObjectError(f"record {record.position} holds another chunk than its table says")
+                raise CorruptObjectError(
+                    f"record {record.position} holds another chunk than its table says"
+                )
 
 
 class TreeProver:
@@ -72,13 +78,11 @@ class TreeProver:
         """Yield what is wrong with a snapshot's tree, one clause each; not more than a few."""
         try:
             with SnapshotReader(self._context, snapshot) as reader:
-                found = 0
-                for reason in self._reasons(reader):
-                    yield reason
-                    found += 1
-                    if found >= _MAX_REASONS:
+                for found, reason in enumerate(self._reasons(reader)):
+                    if found == _MAX_REASONS:
                         yield "and more"
                         return
+                    yield reason
         except (IntegrityError, StorageError, NoMatchingKeyError) as error:
             yield error.message
 
@@ -112,7 +116,7 @@ def _unplaced(reader: SnapshotReader, block: Block, decompressor: Decompressor) 
             if not reader.has_chunk(chunk_id, DATA):
                 name = block.listing.names[position].decode(errors="replace")
                 path = block.listing.path.decode(errors="replace")
-                yield f"/{path}/{name}: chunk {chunk_id.hex()[:8]} is in no pack that an index names"
+                yield f"/{path}/{name}: chunk {chunk_id.hex()[:8]} is in no known pack"
 
 
 def _chunks(reader: SnapshotReader, content: Content, decompressor: Decompressor) -> list[bytes]:
@@ -127,4 +131,3 @@ def _chunks(reader: SnapshotReader, content: Content, decompressor: Decompressor
         raw = bytes(reader.read_chunk(chunk_id, META, decompressor))
         found += [extent.chunk_id for extent in unpack_extents(raw, what="list chunk")]
     return found
-

@@ -10,9 +10,10 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from vaultd.backends.base import Backend
-from vaultd.compression import Decompressor
+from vaultd.compression import Buffer, Decompressor
 from vaultd.core.errors import CorruptObjectError, IntegrityError, ObjectNotFoundError, StorageError
 from vaultd.core.events import Note, Observer
 from vaultd.core.snapshot import SessionId, Snapshot
@@ -79,7 +80,7 @@ class SnapshotReader:
         self._index = ChunkIndex(context.folder / f"index-{snapshot.session.host}.sqlite")
         self._load_index()
 
-    def __enter__(self) -> SnapshotReader:
+    def __enter__(self) -> Self:
         """Return the reader itself."""
         return self
 
@@ -92,7 +93,8 @@ class SnapshotReader:
         data = self._context.backend.get(layout.outcome(session))
         if hashing.sha256(data) != self.snapshot.root_sha256:
             raise CorruptObjectError(
-                f"snapshot {self.snapshot.short_id}: its root now has hash {hashing.sha256(data).hex()[:8]}",
+                f"snapshot {self.snapshot.short_id}: "
+                f"its root now has hash {hashing.sha256(data).hex()[:8]}",
                 hint="Look for another version of the object; somebody has replaced it.",
             )
         root = roots.open_outcome(data, session, trust)
@@ -106,7 +108,9 @@ class SnapshotReader:
     # The index
 
     def _load_index(self) -> None:
-        keys = self._context.keys.domain(self._context.trust.host_domain(self.root.host), self.root.epoch)
+        keys = self._context.keys.domain(
+            self._context.trust.host_domain(self.root.host), self.root.epoch
+        )
         lost = set()
         for position, part in enumerate(self.refs.parts):
             try:
@@ -126,7 +130,9 @@ class SnapshotReader:
             try:
                 row, records = self._read_table(ref)
             except (IntegrityError, StorageError) as error:
-                self._context.observer(Note(text=f"pack {ref.sha256.hex()[:8]}: {error.message}", warning=True))
+                self._context.observer(
+                    Note(text=f"pack {ref.sha256.hex()[:8]}: {error.message}", warning=True)
+                )
                 continue
             self._index.add_pack(row, records, since=None)
 
@@ -138,7 +144,9 @@ class SnapshotReader:
         what = f"pack {ref.sha256.hex()[:8]}"
         name = self._pack_name(ref.seq, ref.sha256)
         get = self._context.backend.get
-        opened = self._opener.open(get(name, length=min(_HEADER_READ, ref.size)), ref.seq, what=what)
+        opened = self._opener.open(
+            get(name, length=min(_HEADER_READ, ref.size)), ref.seq, what=what
+        )
         tail = get(name, offset=max(0, ref.size - _TAIL_READ))
         start, length, _ = opened.table_place(tail, ref.size)
         if ref.size - start > len(tail):
@@ -149,7 +157,7 @@ class SnapshotReader:
 
     # Chunks
 
-    def read_chunk(self, chunk_id: bytes, kind: int, decompressor: Decompressor) -> bytes | memoryview:
+    def read_chunk(self, chunk_id: bytes, kind: int, decompressor: Decompressor) -> Buffer:
         """Return one chunk, from whichever copy is good.
 
         Args:
@@ -170,7 +178,7 @@ class SnapshotReader:
         reason = "; ".join(failures) or "no index names a pack that holds it"
         raise CorruptObjectError(f"chunk {chunk_id.hex()[:8]}: {reason}")
 
-    def _read(self, location: Location, decompressor: Decompressor) -> bytes | memoryview:
+    def _read(self, location: Location, decompressor: Decompressor) -> Buffer:
         record = location.record
         row = self._index.pack(location.pack)
         opened = self._cipher(row)
@@ -193,7 +201,9 @@ class SnapshotReader:
             known = self._ciphers.get(row.pack)
         if known is not None:
             return known
-        data = self._context.backend.get(self._pack_name(row.seq, row.sha256), length=min(_HEADER_READ, row.size))
+        data = self._context.backend.get(
+            self._pack_name(row.seq, row.sha256), length=min(_HEADER_READ, row.size)
+        )
         opened = self._opener.open(data, row.seq, what=f"pack {row.sha256.hex()[:8]}")
         with self._lock:
             self._ciphers[row.pack] = opened
@@ -226,7 +236,10 @@ class SnapshotReader:
         key = path_key(under)
         # Everything below a directory sorts before its own key followed by a one.
         wanted = [(key, key + b"\1")] if under else [(b"", b"\xff" * 256)]
-        wanted += [(way, way) for way in (b"\0".join(components[:depth]) for depth in range(len(components)))]
+        wanted += [
+            (way, way)
+            for way in (b"\0".join(components[:depth]) for depth in range(len(components)))
+        ]
         for at, first in enumerate(firsts):
             last = firsts[at + 1] if at + 1 < len(firsts) else None
             if any(first <= high and (last is None or last >= low) for low, high in wanted):
@@ -264,5 +277,7 @@ class SnapshotReader:
             return unpack_extents(content, what="extents")
         found = []
         for chunk_id in content:
-            found += unpack_extents(bytes(self.read_chunk(chunk_id, META, decompressor)), what="list chunk")
+            found += unpack_extents(
+                bytes(self.read_chunk(chunk_id, META, decompressor)), what="list chunk"
+            )
         return found

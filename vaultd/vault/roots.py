@@ -60,7 +60,9 @@ def seal_meta(
 
 def _open(kind: type[Section], key: bytes, sealed: bytes | memoryview, what: str) -> Section:
     packed = aead.open_once(key, sealed, b"")
-    return decode_section(kind, pieces.decompress(packed, limit=SECTION_LIMIT, what=what), what=what)
+    return decode_section(
+        kind, pieces.decompress(packed, limit=SECTION_LIMIT, what=what), what=what
+    )
 
 
 def open_refs(root: RootBody, keys: DomainKeys) -> RefsSection:
@@ -91,7 +93,9 @@ def open_meta(root: RootBody, meta_seed: bytes) -> MetaSection:
     """
     what = f"metadata of snapshot {root.host}/{root.seq:010d}"
     if len(root.meta) <= SEALED_KEY_BYTES:
-        raise MalformedObjectError(f"{what}: {len(root.meta)} bytes, expected more than {SEALED_KEY_BYTES}")
+        raise MalformedObjectError(
+            f"{what}: {len(root.meta)} bytes, expected more than {SEALED_KEY_BYTES}"
+        )
     info = contexts.meta_info(root.vault_id, root.host, root.seq)
     key = recipients.open(meta_seed, root.meta[:SEALED_KEY_BYTES], info)
     return _open(MetaSection, key, memoryview(root.meta)[SEALED_KEY_BYTES:], what)

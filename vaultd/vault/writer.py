@@ -125,7 +125,7 @@ class PackWriter:
         )
 
     def _choose(self, kind: int) -> OpenPack:
-        """Return an open pack; beyond the first, two are open at once, so that neighbours are spread."""
+        """Return an open pack; from the second on two are open at once, to spread neighbours."""
         packs = self._open[kind]
         if len(packs) < (2 if self._filled[kind] else 1):
             # It takes the chunk that it was opened for: a pack must not stay empty.

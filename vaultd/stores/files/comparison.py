@@ -112,7 +112,7 @@ class ComparedFolder:
         if found != entry.extra.link_target:
             self._comparison.differs(entry.full_path, "link points elsewhere")
 
-    def extra(self, names: Collection[bytes]) -> list[bytes]:
+    def surplus(self, names: Collection[bytes]) -> list[bytes]:  # noqa: ARG002 - the protocol's
         """Return nothing: what else is there is not compared."""
         return []
 

@@ -1,0 +1,166 @@
+"""The SQLite file in which one machine remembers one host's sessions, packs and chunks.
+
+The vault is the truth; this is a cache that can be rebuilt from roots and index parts, and a
+journal of packs that were acknowledged but not yet committed. One file per host. Commits do not
+wait for the disk (``synchronous=NORMAL``): after a power cut the last acknowledged packs may be
+unknown here and are uploaded again, which costs time and loses nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from vaultd.core.errors import StorageError
+from vaultd.format.session import PartRef
+
+OPEN, COMMITTED, DEAD = "open", "committed", "dead"
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS session (
+  seq INTEGER PRIMARY KEY, state TEXT NOT NULL, kind TEXT NOT NULL, chain INTEGER NOT NULL,
+  base INTEGER NOT NULL, store_id BLOB NOT NULL, includes TEXT NOT NULL, root_sha256 BLOB NOT NULL,
+  options BLOB NOT NULL, started_ns INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS part (
+  id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, sha256 BLOB NOT NULL UNIQUE, size INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS pack (
+  id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, sha256 BLOB NOT NULL UNIQUE, size INTEGER NOT NULL,
+  kind INTEGER NOT NULL, part INTEGER);
+CREATE TABLE IF NOT EXISTS holding (
+  pack INTEGER NOT NULL, since INTEGER NOT NULL, PRIMARY KEY (pack, since)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS holding_since ON holding (since);
+CREATE TABLE IF NOT EXISTS chunk (
+  id BLOB NOT NULL, pack INTEGER NOT NULL, position INTEGER NOT NULL, offset INTEGER NOT NULL,
+  stored INTEGER NOT NULL, raw INTEGER NOT NULL, PRIMARY KEY (id, pack)) WITHOUT ROWID;
+"""
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRow:
+    """One session as remembered; see `vaultd.format.session.RootBody` for the fields.
+
+    Attributes:
+        state: `OPEN`, `COMMITTED` or `DEAD`.
+        includes: Sessions whose holdings the snapshot needs, itself included.
+        options: Fingerprint of the capture options.
+    """
+
+    seq: int
+    state: str
+    kind: str
+    chain: int
+    base: int
+    store_id: bytes
+    includes: tuple[int, ...]
+    root_sha256: bytes = b""
+    options: bytes = b""
+    started_ns: int = 0
+
+
+class IndexFile:
+    """Sessions and index parts of one host; every method may be called from any thread.
+
+    Args:
+        path: The SQLite file; made when it is not there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        self._db.execute("PRAGMA cache_size=-2048")
+        version: int = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version > _VERSION:
+            raise StorageError(
+                f"index {path}: version {version}, this vaultd knows {_VERSION}",
+                hint="Upgrade vaultd, or remove the file: it is rebuilt from the vault.",
+            )
+        with self.transaction() as db:
+            for statement in _SCHEMA.split(";"):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version={_VERSION}")
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Run statements as one transaction; nested ones join the outer."""
+        with self._lock:
+            if self._db.in_transaction:
+                yield self._db
+                return
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def save_session(self, row: SessionRow) -> None:
+        """Add or replace one session."""
+        with self.transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO session VALUES (?,?,?,?,?,?,?,?,?,?)",
+                (
+                    row.seq, row.state, row.kind, row.chain, row.base, row.store_id,
+                    json.dumps(row.includes), row.root_sha256, row.options, row.started_ns,
+                ),
+            )  # fmt: skip
+
+    def sessions(self, state: str | None = None) -> list[SessionRow]:
+        """Return sessions, ascending; all, or those of one state."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT * FROM session WHERE ? IS NULL OR state=? ORDER BY seq", (state, state)
+            )
+            return [
+                SessionRow(
+                    seq=row[0], state=row[1], kind=row[2], chain=row[3], base=row[4],
+                    store_id=row[5], includes=tuple(json.loads(row[6])), root_sha256=row[7],
+                    options=row[8], started_ns=row[9],
+                )
+                for row in rows
+            ]  # fmt: skip
+
+    def mark(self, seqs: Iterable[int], state: str) -> None:
+        """Set the state of sessions."""
+        with self.transaction() as db:
+            db.executemany("UPDATE session SET state=? WHERE seq=?", [(state, seq) for seq in seqs])
+
+    def add_part(self, part: PartRef) -> int:
+        """Remember an index part and return its number."""
+        with self.transaction() as db:
+            db.execute(
+                "INSERT OR IGNORE INTO part (seq, sha256, size) VALUES (?,?,?)",
+                (part.seq, part.sha256, part.size),
+            )
+            return int(
+                db.execute("SELECT id FROM part WHERE sha256=?", (part.sha256,)).fetchone()[0]
+            )
+
+    def part_number(self, sha256: bytes) -> int | None:
+        """Return the number of an index part whose packs are all known here."""
+        with self._lock:
+            row = self._db.execute("SELECT id FROM part WHERE sha256=?", (sha256,)).fetchone()
+        return None if row is None else int(row[0])
+
+    def part(self, number: int) -> PartRef:
+        """Return an index part by number."""
+        with self._lock:
+            return PartRef(
+                *self._db.execute(
+                    "SELECT seq, sha256, size FROM part WHERE id=?", (number,)
+                ).fetchone()
+            )
