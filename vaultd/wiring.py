@@ -15,10 +15,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
+import vaultd
 from vaultd.backends.base import Backend
 from vaultd.backends.local import LocalBackend
 from vaultd.backends.s3.options import S3Options
@@ -27,7 +28,26 @@ from vaultd.backends.wrappers.throttled import Endpoint, Throttled
 from vaultd.core.clock import Clock, SystemClock
 from vaultd.core.errors import ConfigError
 from vaultd.core.events import Observer, ignore
+from vaultd.crypto.secret import Secret
+from vaultd.crypto.signing import Signer
 from vaultd.settings import S3Settings, Settings
+from vaultd.vault.catalog import Catalog
+from vaultd.vault.chunk_index import ChunkIndex
+from vaultd.vault.host import HostVault
+from vaultd.vault.identity import HostIdentity
+from vaultd.vault.trust import Trust
+
+# Types from below that callers above the vault name, and may not import from there.
+__all__ = [
+    "Backend",
+    "Secret",
+    "Signer",
+    "open_backend",
+    "open_host",
+    "parse_location",
+    "system_clock",
+    "system_random",
+]
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=:)")
 _REMOTE = re.compile(r"[^/]*@[^/]+:")
@@ -78,6 +98,42 @@ def open_backend(
     with S3Backend(place, clock=clock) as bucket:
         throttled = Throttled(bucket, _endpoint(settings, clock, place.connections))
         yield Retrying(throttled, clock=clock, randomness=system_random, observer=observer)
+
+
+@contextmanager
+def open_host(
+    backend: Backend, trust: Trust, identity: HostIdentity, observer: Observer = ignore
+) -> Iterator[HostVault]:
+    """Open a vault as this machine's host; its files are closed at the end.
+
+    Args:
+        backend: Where the vault lies.
+        trust: Whom to believe.
+        identity: This machine.
+        observer: Takes notes and progress.
+
+    Raises:
+        KeyringError: This machine is no host of the vault, or its key files cannot be used.
+    """
+    keys = identity.host_keys()
+    folder = identity.folder
+    with (
+        closing(ChunkIndex(folder / "index.sqlite")) as index,
+        closing(Catalog(folder / "catalog.sqlite")) as catalog,
+    ):
+        yield HostVault(
+            backend=backend,
+            trust=trust,
+            keys=keys,
+            index=index,
+            catalog=catalog,
+            folder=folder,
+            spool=backend.spool or folder,
+            clock=system_clock(),
+            random=system_random,
+            observer=observer,
+            software=f"vaultd {vaultd.__version__}",
+        )
 
 
 def parse_location(location: str, s3: S3Settings) -> Path | S3Options:

@@ -8,13 +8,21 @@ import pytest
 
 from tests.support.s3 import credentials
 from tests.support.seaweed import Seaweed
+from tests.unit.vault.making import make
 from vaultd.backends.local import LocalBackend
 from vaultd.backends.s3.options import Addressing, S3Options
 from vaultd.backends.wrappers.retrying import Retrying
 from vaultd.backends.wrappers.throttled import Throttled
 from vaultd.core.errors import ConfigError, ObjectExistsError, VaultNotFoundError
 from vaultd.settings import S3Settings, Settings, load_settings
-from vaultd.wiring import open_backend, parse_location, system_clock, system_random
+from vaultd.vault.ceremony import keep_created
+from vaultd.wiring import (
+    open_backend,
+    open_host,
+    parse_location,
+    system_clock,
+    system_random,
+)
 
 S3 = S3Settings()
 
@@ -192,13 +200,31 @@ def test_a_bucket_is_opened_behind_retries(seaweed: Seaweed) -> None:
         assert b"x" == backend.get("log/1")
 
 
-def test_loading_the_wiring_loads_neither_boto3_nor_cryptography() -> None:
-    code = (
-        "import sys, vaultd.wiring; "
-        "print(sorted({'boto3', 'cryptography', 'zstandard'} & set(sys.modules)))"
-    )
+def test_a_host_is_opened_with_what_its_machine_keeps(tmp_path: Path) -> None:
+    place = str(tmp_path / "vault")
+    with open_backend(place, settings(), create=True) as backend:
+        made = make(backend=backend)
+        identity = keep_created(made.created, tmp_path / "state")
+        with open_host(backend, made.trust, identity) as host:
+            assert "web1" == host.keys.host
+            assert backend.spool == host.spool
+            assert [] == host.index.sessions()
+        assert {"index.sqlite", "catalog.sqlite"} <= {
+            path.name for path in identity.folder.iterdir()
+        }
+
+
+def test_a_backend_without_a_folder_spools_beside_the_identity(tmp_path: Path) -> None:
+    made = make()
+    identity = keep_created(made.created, tmp_path)
+    with open_host(made.backend, made.trust, identity) as host:
+        assert identity.folder == host.spool
+
+
+def test_loading_the_wiring_does_not_load_boto3() -> None:
+    code = "import sys, vaultd.wiring; print({'boto3', 'botocore', 'mnemonic'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "[]" == done.stdout.strip()
+    assert "set()" == done.stdout.strip()
 
 
 def test_randomness_and_time_are_the_systems() -> None:

@@ -349,12 +349,11 @@ def recognise(
         VaultNotFoundError: There is no vault.
     """
     vault_id = read_vault(backend).vault_id
-    known = {identity.vault_id: identity for identity in known_identities(state_dir)}
-    if vault_id in known:
-        identity = replace(known[vault_id], key_paths=key_paths or KeyPaths())
+    if (state_dir / vault_id.hex() / PIN).exists():
+        identity = find_identity(state_dir, vault_id, key_paths=key_paths)
         trust = load_trust(backend, pin=identity.pin)
         return trust, identity.advance_pin(trust)
-    for identity in known.values():
+    for identity in known_identities(state_dir):
         if identity.location == backend.location:
             raise BrokenChainError(
                 f"vault at {backend.location}: is {vault_id.hex()[:8]}, "

@@ -248,6 +248,15 @@ def test_another_vault_at_another_place_is_met_for_the_first_time(
     assert (other.trust, None) == recognise(other.backend, state)
 
 
+def test_a_vault_is_recognised_though_the_identity_of_another_is_damaged(
+    made: Made, state: Path
+) -> None:
+    other = keep_created(make(seed=2).created, state)
+    (other.folder / "pin.json").write_bytes(b"damaged")
+    _, identity = recognise(made.backend, state)
+    assert identity is not None
+
+
 def test_key_paths_reach_a_recognised_identity(made: Made, state: Path, tmp_path: Path) -> None:
     paths = KeyPaths(host=tmp_path / "gone")
     _, identity = recognise(made.backend, state, key_paths=paths)
