@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from vaultd.core.errors import IntegrityError, MalformedObjectError
 from vaultd.core.tree import Listing, path_key
+from vaultd.crypto import hashing
 from vaultd.format import tree as fmt
 
 _U32 = struct.Struct("<I")
 _READ_BYTES = 256 << 10
+_DIGEST_BYTES = 32
 
 
 class CachedBlock:
@@ -90,22 +91,31 @@ class BaseTree:
 
 
 def _blocks(stream: BinaryIO) -> Iterator[CachedBlock]:
-    try:
-        while head := stream.read(_U32.size):
-            raw = head + stream.read(_U32.unpack(head)[0])
-            if len(raw) != _U32.size + _U32.unpack(head)[0]:
-                raise MalformedObjectError("cached tree: ends inside a block")
-            yield CachedBlock(raw)
-    except (struct.error, IntegrityError):
-        # A damaged cache costs time and loses nothing: what it would have told is read again.
-        return
+    left = os.fstat(stream.fileno()).st_size - _DIGEST_BYTES
+    while left > 0:
+        head = stream.read(_U32.size)
+        (length,) = _U32.unpack(head)
+        left -= _U32.size + length
+        yield CachedBlock(head + stream.read(length))
 
 
 def open_cache(path: Path) -> BinaryIO | None:
-    """Open a cached tree, or return ``None`` when there is none."""
+    """Open a cached tree; return ``None`` when there is none, or it is not what was written.
+
+    It is read once before it is believed: what it says is copied into the next snapshot as it is.
+    """
     try:
         stream = path.open("rb", buffering=_READ_BYTES)
     except FileNotFoundError:
         return None
-    os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+    left = os.fstat(stream.fileno()).st_size - _DIGEST_BYTES
+    digest = hashing.sha256_stream()
+    while left > 0:
+        piece = stream.read(min(_READ_BYTES, left))
+        digest.update(piece)
+        left -= len(piece)
+    if left < 0 or stream.read() != digest.digest():
+        stream.close()
+        return None
+    stream.seek(0)
     return stream

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from vaultd.core.errors import MalformedObjectError
 from vaultd.core.tree import COLUMNS, CTIME, Extra, Listing
+from vaultd.crypto import hashing
 from vaultd.format import tree as fmt
 from vaultd.format.session import TreeChunk
 
@@ -95,12 +96,13 @@ class TreeWriter:
 
     Args:
         store: Takes one tree chunk and returns its ticket.
-        cache: Where the blocks are kept for the next run.
+        cache: Where the blocks are kept for the next run, with their SHA-256 at the end.
     """
 
     def __init__(self, store: Callable[[bytes], Ticket], cache: BinaryIO) -> None:
         self._store = store
         self._cache = cache
+        self._digest = hashing.sha256_stream()
         self._waiting: deque[PendingBlock | tuple[bytes, bytes]] = deque()
         self._group = bytearray()
         self._first_path = b""
@@ -138,6 +140,7 @@ class TreeWriter:
             )
         if self._group or not self._chunks:
             self._end_group()
+        self._cache.write(self._digest.digest())
         self._cache.flush()
 
     def chunks(self) -> tuple[TreeChunk, ...]:
@@ -158,6 +161,7 @@ class TreeWriter:
             self._first_path = path
         self._group += raw
         self._cache.write(raw)
+        self._digest.update(raw)
         size = len(self._group)
         if size < GROUP_MIN:
             return

@@ -7,7 +7,6 @@ shows an older state is noticed.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from vaultd.format.session import (
 )
 from vaultd.vault import contexts, layout, roots
 from vaultd.vault.keyring import DomainKeys
+from vaultd.vault.local_db import open_database
 from vaultd.vault.log import EMPTY, LogHead, read_after
 from vaultd.vault.trust import Trust
 
@@ -41,6 +41,7 @@ CREATE TABLE IF NOT EXISTS outcome (
 CREATE TABLE IF NOT EXISTS log (
   number INTEGER PRIMARY KEY, sha256 BLOB NOT NULL, body BLOB NOT NULL);
 """
+_VERSION = 1
 _SUMMARY_LIMIT = 16 << 20
 
 
@@ -52,11 +53,7 @@ class Catalog:
     """
 
     def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        for statement in _SCHEMA.split(";"):
-            self._db.execute(statement)
+        self._db = open_database(path, _SCHEMA, _VERSION)
 
     def close(self) -> None:
         """Close the file."""

@@ -118,11 +118,16 @@ class ChunkIndex(IndexFile):
             )
             taken = [number for number, sha256 in rows if sha256 in kept]
             self.hold_numbers(taken, since)
-            self.drop([number for number, sha256 in rows if sha256 not in kept])
+            self._drop([number for number, sha256 in rows if sha256 not in kept])
             db.execute("DELETE FROM holding WHERE since=?", (dead,))
             return len(taken)
 
-    def drop(self, packs: Iterable[int]) -> None:
+    def avoid(self, packs: Iterable[int]) -> None:
+        """Let no new snapshot rely on packs; readers may still try them."""
+        with self.transaction() as db:
+            db.executemany("UPDATE pack SET avoided=1 WHERE id=?", [(number,) for number in packs])
+
+    def _drop(self, packs: Iterable[int]) -> None:
         """Forget packs and their chunks."""
         with self.transaction() as db:
             for number in packs:
@@ -130,25 +135,23 @@ class ChunkIndex(IndexFile):
                 db.execute("DELETE FROM holding WHERE pack=?", (number,))
                 db.execute("DELETE FROM pack WHERE id=?", (number,))
 
-    def locate(self, chunk_id: bytes, kind: int, since: frozenset[int] | None) -> Location | None:
-        """Return one place of a chunk.
+    def locate(self, chunk_id: bytes, kind: int, since: frozenset[int]) -> Location | None:
+        """Return a place of a chunk that a new snapshot may rely on.
 
         Args:
             chunk_id: The chunk.
             kind: Kind of pack that it must lie in.
-            since: Only packs held since one of these sessions; ``None``: any pack.
+            since: Only packs held since one of these sessions, and not to be avoided.
         """
-        for number, held, position, offset, stored, raw in self._places(chunk_id, kind):
-            if since is None or held in since:
-                return Location(
-                    number, Record(chunk_id, position, offset, stored, raw >> 24, raw & _LENGTH)
-                )
+        for number, held, avoided, *place in self._places(chunk_id, kind):
+            if held in since and not avoided:
+                return Location(number, _record(chunk_id, *place))
         return None
 
-    def _places(self, chunk_id: bytes, kind: int) -> list[tuple[int, int, int, int, int, int]]:
+    def _places(self, chunk_id: bytes, kind: int) -> list[tuple[int, int, int, int, int, int, int]]:
         with self._lock:
             return self._db.execute(
-                "SELECT chunk.pack, since, position, offset, stored, raw FROM chunk"
+                "SELECT chunk.pack, since, avoided, position, offset, stored, raw FROM chunk"
                 " JOIN pack ON pack.id=chunk.pack AND pack.kind=?"
                 " LEFT JOIN holding ON holding.pack=chunk.pack WHERE chunk.id=?",
                 (kind, chunk_id),
@@ -157,9 +160,8 @@ class ChunkIndex(IndexFile):
     def places(self, chunk_id: bytes, kind: int) -> list[Location]:
         """Return every known place of a chunk: copies are tried one after the other."""
         found: dict[int, Location] = {}
-        for number, _, position, offset, stored, raw in self._places(chunk_id, kind):
-            record = Record(chunk_id, position, offset, stored, raw >> 24, raw & _LENGTH)
-            found.setdefault(number, Location(number, record))
+        for number, _, _, *place in self._places(chunk_id, kind):
+            found.setdefault(number, Location(number, _record(chunk_id, *place)))
         return list(found.values())
 
     def pack(self, number: int) -> PackRow:
@@ -171,13 +173,14 @@ class ChunkIndex(IndexFile):
         return PackRow(*row)
 
     def packs_held(self, since: Iterable[int]) -> Iterator[PackRow]:
-        """Yield packs held since any of these sessions, by session and hash."""
+        """Yield packs held since any of these sessions, but those to avoid, by session and hash."""
         marks = json.dumps(sorted(since))
         with self._lock:
             cursor = self._db.execute(
                 "SELECT DISTINCT pack.id, seq, sha256, size, kind, part FROM holding"
                 " JOIN pack ON pack.id=holding.pack"
-                " WHERE since IN (SELECT value FROM json_each(?)) ORDER BY seq, sha256",
+                " WHERE since IN (SELECT value FROM json_each(?)) AND NOT avoided"
+                " ORDER BY seq, sha256",
                 (marks,),
             )
             while rows := cursor.fetchmany(1000):
@@ -195,3 +198,7 @@ class ChunkIndex(IndexFile):
             Record(i, position, offset, stored, raw >> 24, raw & _LENGTH)
             for i, position, offset, stored, raw in rows
         ]
+
+
+def _record(chunk_id: bytes, position: int, offset: int, stored: int, raw: int) -> Record:
+    return Record(chunk_id, position, offset, stored, raw >> 24, raw & _LENGTH)

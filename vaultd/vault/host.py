@@ -20,6 +20,7 @@ from vaultd.core.errors import (
     BrokenChainError,
     CorruptObjectError,
     IntegrityError,
+    KeyringError,
     LockedError,
     ObjectExistsError,
 )
@@ -187,6 +188,7 @@ def _create_intent(host: HostVault, store_id: bytes, dead: tuple[int, ...]) -> i
     known = [row.seq for row in host.index.sessions()]
     seq = max(known, default=0) + 1
     while True:
+        _check_grant(host, seq)
         body = IntentBody(
             host.trust.vault_id, host.keys.host, seq, store_id, host.clock.now_ns(),
             host.catalog.log_head().number, dead, host.software,
@@ -200,6 +202,14 @@ def _create_intent(host: HostVault, store_id: bytes, dead: tuple[int, ...]) -> i
             seq = max(recover(host), seq) + 1
             continue
         return seq
+
+
+def _check_grant(host: HostVault, seq: int) -> None:
+    if host.keys.signer.public not in host.trust.host_keys(host.keys.host, seq):
+        raise KeyringError(
+            f"host {host.keys.host}: its key may not sign session {seq}, nobody would believe it",
+            hint="Enrol this host again: its key was revoked or replaced.",
+        )
 
 
 def _close_dead(host: HostVault, dead: int, seq: int) -> bool:

@@ -1,9 +1,9 @@
 """The SQLite file in which one machine remembers one host's sessions, packs and chunks.
 
 The vault is the truth; this is a cache that can be rebuilt from roots and index parts, and a
-journal of packs that were acknowledged but not yet committed. One file per host. Commits do not
-wait for the disk (``synchronous=NORMAL``): after a power cut the last acknowledged packs may be
-unknown here and are uploaded again, which costs time and loses nothing.
+journal of packs that were acknowledged but not yet committed. One file per host. After a power cut
+the last acknowledged packs may be unknown here and are uploaded again: that costs time and loses
+nothing.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from vaultd.core.errors import StorageError
 from vaultd.format.session import PartRef
+from vaultd.vault.local_db import open_database, transaction
 
 OPEN, COMMITTED, DEAD = "open", "committed", "dead"
 
@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS part (
   id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, sha256 BLOB NOT NULL UNIQUE, size INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS pack (
   id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, sha256 BLOB NOT NULL UNIQUE, size INTEGER NOT NULL,
-  kind INTEGER NOT NULL, part INTEGER);
+  kind INTEGER NOT NULL, part INTEGER, avoided INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS holding (
   pack INTEGER NOT NULL, since INTEGER NOT NULL, PRIMARY KEY (pack, since)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS holding_since ON holding (since);
@@ -73,20 +73,7 @@ class IndexFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.RLock()
-        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        self._db.execute("PRAGMA cache_size=-2048")
-        version: int = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version > _VERSION:
-            raise StorageError(
-                f"index {path}: version {version}, this vaultd knows {_VERSION}",
-                hint="Upgrade vaultd, or remove the file: it is rebuilt from the vault.",
-            )
-        with self.transaction() as db:
-            for statement in _SCHEMA.split(";"):
-                db.execute(statement)
-            db.execute(f"PRAGMA user_version={_VERSION}")
+        self._db = open_database(path, _SCHEMA, _VERSION)
 
     def close(self) -> None:
         """Close the file."""
@@ -96,17 +83,8 @@ class IndexFile:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Run statements as one transaction; nested ones join the outer."""
-        with self._lock:
-            if self._db.in_transaction:
-                yield self._db
-                return
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+        with self._lock, transaction(self._db, self.path) as db:
+            yield db
 
     def save_session(self, row: SessionRow) -> None:
         """Add or replace one session."""

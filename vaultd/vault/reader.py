@@ -259,7 +259,7 @@ class SnapshotReader:
         except CorruptObjectError as error:
             first = chunk.first_path.decode(errors="replace") or "/"
             raise CorruptObjectError(f"{what} (from {first}): {error.message}") from error
-        for block in split_blocks(raw, what=what):
+        for block in split_blocks(memoryview(raw), what=what):
             yield decode_block(block, what=what)
 
     def extents(self, content: Content, decompressor: Decompressor) -> list[Extent]:

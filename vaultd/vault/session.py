@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -88,7 +88,7 @@ class Session:
             if decision.base == 0:
                 return decision, False
             if self._is_there(decision.base):
-                return decision, self._drop_missing(self._row(decision.base)) > 0
+                return decision, self._avoid_missing(self._row(decision.base).includes) > 0
             unusable.add(decision.base)
 
     def _links(self, unusable: set[int]) -> list[chain_policy.Link]:
@@ -123,12 +123,12 @@ class Session:
             return False
         return True
 
-    def _drop_missing(self, base: SessionRow) -> int:
-        """Forget packs that the vault no longer has, so that their chunks are stored again."""
+    def _avoid_missing(self, since: Sequence[int]) -> int:
+        """Rely no more on packs that the vault does not list: they are stored again."""
         listed = ListedPacks(self._host)
         lost = [
-            row
-            for row in self._host.index.packs_held(base.includes)
+            row.pack
+            for row in self._host.index.packs_held(since)
             if listed.size(row.seq, row.sha256) != row.size
         ]
         if lost:
@@ -137,7 +137,7 @@ class Session:
                 "their contents are stored again"
             )
             self._host.observer(Note(text=text, warning=True))
-            self._host.index.drop(row.pack for row in lost)
+            self._host.index.avoid(lost)
         return len(lost)
 
     def _usable(self) -> tuple[int, ...]:
@@ -145,8 +145,9 @@ class Session:
         if self.decision.base:
             return (*self._row(self.decision.base).includes, self.id.seq)
         if self._request.verified:
-            live = {seq for row in self._live_rows() for seq in row.includes}
-            return (*sorted(live), self.id.seq)
+            live = sorted({seq for row in self._live_rows() for seq in row.includes})
+            self._avoid_missing(live)
+            return (*live, self.id.seq)
         return (self.id.seq,)
 
     def _pack_context(self, kind: int) -> PackContext:

@@ -1,0 +1,93 @@
+"""SQLite files on this machine: caches and journals that the vault can always replace."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vaultd.core.errors import LockedError, NoSpaceError, StorageError
+
+
+def open_database(path: Path, schema: str, version: int) -> sqlite3.Connection:
+    """Open a file, made when it is not there; a damaged one is put aside and begun anew.
+
+    Commits do not wait for the disk (``synchronous=NORMAL``): a power cut may lose the last ones
+    and never damages the file.
+
+    Args:
+        path: The file.
+        schema: Statements that make what is missing, separated by semicolons.
+        version: Of the schema.
+
+    Raises:
+        StorageError: It was written by a newer vaultd, or cannot be used.
+        NoSpaceError: The disk is full.
+    """
+    try:
+        return _open(path, schema, version)
+    except sqlite3.OperationalError as error:
+        raise translated(path, error) from error
+    except sqlite3.DatabaseError:
+        # "file is not a database", "disk image is malformed": what it held is in the vault.
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        path.rename(path.with_name(path.name + ".damaged"))
+        return _open(path, schema, version)
+
+
+def _open(path: Path, schema: str, version: int) -> sqlite3.Connection:
+    db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=NORMAL")
+    db.execute("PRAGMA cache_size=-2048")
+    found: int = db.execute("PRAGMA user_version").fetchone()[0]
+    if found > version:
+        raise StorageError(
+            f"{path}: version {found}, this vaultd knows {version}",
+            hint="Upgrade vaultd, or remove the file: it is rebuilt from the vault.",
+        )
+    if found < version:
+        db.execute("BEGIN IMMEDIATE")
+        for statement in schema.split(";"):
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version={version}")
+        db.execute("COMMIT")
+    return db
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection, path: Path) -> Iterator[sqlite3.Connection]:
+    """Run statements as one transaction; nested ones join the outer.
+
+    Raises:
+        NoSpaceError: The disk is full.
+        LockedError: Another process has held the file for too long.
+        StorageError: The file cannot be used.
+    """
+    if db.in_transaction:
+        yield db
+        return
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield db
+        except BaseException:
+            db.rollback()
+            raise
+        db.execute("COMMIT")
+    except sqlite3.DatabaseError as error:
+        raise translated(path, error) from error
+
+
+def translated(path: Path, error: sqlite3.DatabaseError) -> StorageError | LockedError:
+    """Return the error of ours that says what a SQLite error means for this file."""
+    words = str(error)
+    if "full" in words:
+        hint = f"Free space on the file system of {path.parent}."
+        return NoSpaceError(f"{path}: {words}", hint=hint)
+    if "locked" in words:
+        return LockedError(f"{path}: {words}", hint="Wait for the other vaultd process to finish.")
+    hint = "Remove the file when no vaultd runs: it is rebuilt from the vault."
+    return StorageError(f"{path}: {words}", hint=hint)
