@@ -38,10 +38,19 @@ def check_range(name: str, offset: int, length: int | None) -> None:
         raise StorageError(f"object {name}: no bytes {length} from {offset}")
 
 
-def span(size: int, offset: int, length: int | None) -> int:
-    """Return how many bytes an object of ``size`` has to give for a range; 0 beyond its end."""
+def span(name: str, size: int, offset: int, length: int | None) -> int:
+    """Return how many bytes an object of ``size`` has to give for a range; 0 beyond its end.
+
+    Raises:
+        StorageError: More than an object may have: nobody put that, so nobody should load it.
+    """
     rest = max(0, size - offset)
-    return rest if length is None else min(rest, length)
+    wanted = rest if length is None else min(rest, length)
+    if wanted > MAX_BODY_BYTES:
+        raise StorageError(
+            f"object {name}: {format_size(size)}, expected at most {format_size(MAX_BODY_BYTES)}"
+        )
+    return wanted
 
 
 def read_exactly(fd: int, length: int, offset: int) -> bytes:

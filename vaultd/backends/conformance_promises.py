@@ -216,7 +216,7 @@ def a_wrong_sha256_is_noticed_or_ignored(bench: Bench) -> None:
 def long_and_odd_names_work(bench: Bench) -> None:
     """A name may have 200 bytes between slashes, 400 in all, and every character allowed."""
     backend = bench.make()
-    odd = ["a" * 200, "A_~=@+,.-z9", "-", "~", "_", "a..b", "a.", "deep/" * 20 + "end"]
+    odd = ["a" * 200, "A_~=@,.-z9", "-", "~", "_", "a..b", "a.", "deep/" * 20 + "end"]
     names = sorted(bench.prefix + part for part in odd)
     for name in names:
         backend.put(name, name.encode())
@@ -230,7 +230,7 @@ def unsafe_names_are_refused(bench: Bench) -> None:
     """A name that could leave its folder, or that some backend cannot keep, is refused by all."""
     backend = bench.make()
     unsafe = ["", "/", "/a", "a/", "a//b", "..", "a/../b", "./a", ".a", "a/.b", "a\0", "a b", "ä"]
-    unsafe += ["a\\b", "a\n", "b" * 256, "c/" * 450 + "c", "a%2fb", "a?b"]
+    unsafe += ["a\\b", "a\n", "b" * 256, "c/" * 450 + "c", "a%2fb", "a?b", "lost+found"]
     for name in unsafe:
         _expect(
             _is_refused(backend.put, name, b"x")

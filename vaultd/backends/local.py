@@ -153,7 +153,7 @@ class LocalBackend:
         with _translated(f"object {name}"):
             fd = self._open(name)
             try:
-                wanted = span(self._info(name, os.fstat(fd)).size, offset, length)
+                wanted = span(name, self._info(name, os.fstat(fd)).size, offset, length)
                 return read_exactly(fd, wanted, offset)
             except EOFError as exc:
                 raise StorageError(f"object {name}: became shorter while it was read") from exc

@@ -67,7 +67,7 @@ class MemoryBackend:
         """Return bytes of an object: see `Backend.get`."""
         check_range(name, offset, length)
         contents, _ = self._find(name)
-        return contents[offset : offset + span(len(contents), offset, length)]
+        return contents[offset : offset + span(name, len(contents), offset, length)]
 
     def head(self, name: str) -> ObjectInfo:
         """Return what is known about an object: see `Backend.head`."""

@@ -13,7 +13,8 @@ from vaultd.core.errors import StorageError
 MAX_NAME_BYTES = 900
 """Longest name; S3 has room for 1024, prefix of the vault included."""
 
-_CHARACTERS = "[A-Za-z0-9_~=@+,.-]"
+# Without the plus sign, which some servers take for a space, and file systems for lost+found.
+_CHARACTERS = "[A-Za-z0-9_~=@,.-]"
 # No component starts with a dot: that rules out "." and "..", and leaves those names to what the
 # backend and the system keep beside the objects (temporary files, snapshots, trash).
 _COMPONENT = rf"(?!\.){_CHARACTERS}{{1,255}}"

@@ -355,6 +355,11 @@ def test_symbolic_links_are_refused_and_not_passed_over(tmp_path: Path) -> None:
 def test_bodies_over_64_mib_are_refused(tmp_path: Path, spooled: Spooled) -> None:
     with pytest.raises(StorageError, match=r"64\.0 MiB"):
         LocalBackend(tmp_path).put("big", Spooled(fd=spooled.fd, size=(64 << 20) + 1))
+    with (tmp_path / "planted").open("wb") as file:
+        file.truncate(1 << 40)
+    assert 5 == len(LocalBackend(tmp_path).get("planted", offset=1 << 39, length=5))
+    with pytest.raises(StorageError, match=r"1\.00 TiB"):
+        LocalBackend(tmp_path).get("planted")
 
 
 def test_a_file_that_ends_early_is_no_short_result(spooled: Spooled) -> None:

@@ -95,6 +95,7 @@ def test_a_place_is_shown_as_a_url(options: S3Options, expected: str) -> None:
         lambda: S3Options(bucket="b", prefix="/a"),
         lambda: S3Options(bucket="b", prefix="a/"),
         lambda: S3Options(bucket="b", prefix="../a"),
+        lambda: S3Options(bucket="b", prefix="a" * 124),
         lambda: S3Options(bucket="b", endpoint="s3.example.org"),
         lambda: S3Options(bucket="b", endpoint="ftp://s3.example.org"),
         lambda: S3Options(bucket="b", endpoint="http://s3.example.org"),
@@ -158,8 +159,8 @@ def test_each_answer_has_its_error(status: int, code: str, expected: type[Vaultd
     ("method", "right"),
     [
         ("put", "s3:PutObject"),
-        ("get", "s3:GetObject"),
-        ("head", "s3:GetObject"),
+        ("get", "s3:GetObject and s3:ListBucket"),
+        ("head", "s3:GetObject and s3:ListBucket"),
         ("list", "s3:ListBucket"),
         ("delete", "s3:DeleteObject"),
     ],
@@ -227,6 +228,21 @@ def test_a_page_that_is_no_s3_answer_is_unavailable() -> None:
     portal = answer(200, b"<html><body>Please log in<br></body></html>", Content_Type="text/html")
     with scripted(portal) as (_, backend), pytest.raises(StorageUnavailableError):
         list(backend.list(""))
+
+
+def test_an_object_too_big_to_be_ours_is_not_loaded() -> None:
+    with (
+        scripted(answer(200, b"x", length=1 << 40)) as (_, backend),
+        pytest.raises(StorageError, match=r"1\.00 TiB, expected at most 64\.0 MiB"),
+    ):
+        backend.get("x")
+
+
+def test_an_answer_that_lacks_a_part_is_an_error() -> None:
+    item = b"<ListBucketResult><Contents><Key>p/a</Key></Contents></ListBucketResult>"
+    for method, bare in (("head", answer(200)), ("list", answer(200, item))):
+        with scripted(bare) as (_, backend), pytest.raises(StorageError, match="answer has no '"):
+            backend.head("a") if method == "head" else list(backend.list(""))
 
 
 def page(names: list[str], token: str = "") -> bytes:

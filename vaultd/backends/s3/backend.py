@@ -6,13 +6,14 @@ import base64
 import contextlib
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from botocore.exceptions import ClientError
 
 from vaultd.backends.base import Body, ObjectInfo
-from vaultd.backends.bodies import check_range, sha256_of, size_of
+from vaultd.backends.bodies import check_range, sha256_of, size_of, span
 from vaultd.backends.names import check_name, check_prefix, is_name
 from vaultd.backends.s3.bucket import Bucket
 from vaultd.backends.s3.connection import Connection
@@ -123,25 +124,18 @@ class S3Backend:
                 if status_of(exc) == _RANGE_MISSED:
                     return b""
                 raise
-            found = receive(name, answer["Body"], answer["ContentLength"], self._connection.clock)
-        if len(found) != answer["ContentLength"]:
-            raise StorageUnavailableError(
-                f"object {name}: {len(found)} bytes came, expected {answer['ContentLength']}"
-            )
-        if ranged:
-            _check_answer(name, answer.get("ContentRange", ""), (offset, length), len(found))
-        return found
+            with contextlib.closing(answer["Body"]) as stream:
+                size = span(name, answer["ContentLength"], 0, None)
+                if ranged:
+                    _check_answer(name, answer.get("ContentRange", ""), (offset, length), size)
+                return receive(name, stream, size, self._connection.clock)
 
     def head(self, name: str) -> ObjectInfo:
         """Return what is known about an object: see `Backend.head`."""
         check_name(name)
         with self._connection.call("head", f"object {name}"):
             answer = self._client.head_object(**self._address(name))
-        return ObjectInfo(
-            name=name,
-            size=answer["ContentLength"],
-            modified_ns=int(answer["LastModified"].timestamp()) * 1_000_000_000,
-        )
+            return _info(name, answer["ContentLength"], answer["LastModified"])
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield objects in order: see `Backend.list`; the whole list is fetched first.
@@ -153,17 +147,14 @@ class S3Backend:
         found: dict[str, ObjectInfo] = {}
         in_order = True
         last = ""
-        for item in self._items(prefix):
-            name = item["Key"].removeprefix(self._start)
-            ours = item["Key"].startswith(self._start + prefix) and is_name(name)
-            if not ours or name in found:  # such as the folder markers of other programs
-                continue
-            in_order, last = in_order and last < name, name
-            found[name] = ObjectInfo(
-                name=name,
-                size=item["Size"],
-                modified_ns=int(item["LastModified"].timestamp()) * 1_000_000_000,
-            )
+        with self._connection.call("list", f"listing {prefix!r}"):
+            for item in self._items(prefix):
+                name = item["Key"].removeprefix(self._start)
+                ours = item["Key"].startswith(self._start + prefix) and is_name(name)
+                if not ours or name in found:  # such as the folder markers of other programs
+                    continue
+                in_order, last = in_order and last < name, name
+                found[name] = _info(name, item["Size"], item["LastModified"])
         for name in found if in_order else sorted(found):
             yield found[name]
 
@@ -218,6 +209,11 @@ class S3Backend:
                     raise
                 self._connection.clock.sleep(0.1 * 2**tries)
                 tries += 1
+
+
+def _info(name: str, size: int, modified: datetime) -> ObjectInfo:
+    modified_ns = int(modified.timestamp()) * 1_000_000_000  # some servers tell no less
+    return ObjectInfo(name=name, size=size, modified_ns=modified_ns)
 
 
 def _check_answer(name: str, answer: str, asked: tuple[int, int | None], found: int) -> None:

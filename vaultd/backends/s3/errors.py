@@ -23,13 +23,14 @@ from vaultd.core.errors import (
     VaultdError,
 )
 
-VENDOR_ERRORS = (boto.BotoCoreError, boto.ClientError, HTTPError, ResponseParserError)
-"""What a call of boto3, or reading what it returned, can raise."""
+VENDOR_ERRORS = (boto.BotoCoreError, boto.ClientError, HTTPError, ResponseParserError, KeyError)
+"""What a call of boto3, or reading what it returned, can raise; a key error: a part is missing."""
 
 _RIGHTS = {
     "put": "s3:PutObject",
-    "get": "s3:GetObject",
-    "head": "s3:GetObject",
+    # Without the second, a missing object looks forbidden.
+    "get": "s3:GetObject and s3:ListBucket",
+    "head": "s3:GetObject and s3:ListBucket",
     "list": "s3:ListBucket",
     "delete": "s3:DeleteObject",
     "read versioning": "s3:GetBucketVersioning",
@@ -165,6 +166,8 @@ def translated(exc: Exception, call: Call) -> VaultdError:
     """Return our error for one of `VENDOR_ERRORS`."""
     if isinstance(exc, boto.ClientError):
         return _answer(exc, call)
+    if isinstance(exc, KeyError):
+        return StorageError(f"{call.subject}: the server's answer has no {exc}", hint=_REACH)
     inner = getattr(exc, "kwargs", {}).get("error")
     if isinstance(inner, VaultdError):  # raised by the body while boto3 was sending it
         return inner

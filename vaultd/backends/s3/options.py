@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlsplit
 
-from vaultd.backends.names import is_name
+from vaultd.backends.names import MAX_NAME_BYTES, is_name
 from vaultd.core.errors import ConfigError
 
+_MAX_PREFIX_BYTES = 1024 - MAX_NAME_BYTES - 1
 _FROZEN_CLASSES = ("GLACIER", "DEEP_ARCHIVE")
 
 
@@ -73,10 +74,10 @@ class S3Options:
                 f"bucket {self.bucket!r}: not the name of a bucket",
                 hint="Give the bucket's name alone, and the rest as the prefix.",
             )
-        if self.prefix and not is_name(self.prefix):
+        if self.prefix and not (is_name(self.prefix) and len(self.prefix) <= _MAX_PREFIX_BYTES):
             raise ConfigError(
                 f"prefix {self.prefix!r}: no object's name could begin so",
-                hint="Write folders of letters, digits and -_.~=@+, without a slash at the ends.",
+                hint="Write folders of letters, digits and -_.~=@, with slashes between them only.",
             )
         if self.storage_class in _FROZEN_CLASSES:
             raise ConfigError(

@@ -87,21 +87,18 @@ class SpoolReader(io.RawIOBase):
 
 
 def receive(name: str, stream: StreamingBody, size: int, clock: Clock) -> bytes:
-    """Return all bytes of a response, and close it.
-
-    Its connection is used again only if all came.
+    """Return all bytes of a response; the caller closes it.
 
     Raises:
         StorageUnavailableError: They come too slowly to go on.
         BotoCoreError: They did not all come.
     """
+    if size <= _RECEIVE_BYTES:
+        return stream.read()
     give_up_s = deadline_s(clock, size)
-    with stream:
-        if size <= _RECEIVE_BYTES:
-            return stream.read()
-        whole = io.BytesIO()  # grows in place and gives its buffer away without copying it
-        while block := stream.read(_RECEIVE_BYTES):
-            whole.write(block)
-            if clock.monotonic_s() > give_up_s:
-                raise StorageUnavailableError(f"object {name}: the server sent less than 128 KiB/s")
+    whole = io.BytesIO()  # grows in place and gives its buffer away without copying it
+    while block := stream.read(_RECEIVE_BYTES):
+        whole.write(block)
+        if clock.monotonic_s() > give_up_s:
+            raise StorageUnavailableError(f"object {name}: the server sent less than 128 KiB/s")
     return whole.getvalue()
