@@ -163,6 +163,8 @@ class FilesCapture:
     def fail(self, scanned: Scanned, position: int, error: OSError) -> None:
         """Drop an entry that could not be read, and report why."""
         scanned.dropped.add(position)
+        if stat.S_ISDIR(scanned.listing.get(MODE, position)):
+            self._walk.skip(scanned.listing.names[position])
         problem = problem_of(error, _path_of(scanned, position), "read the entry")
         self._observer(Found(problem=problem))
 

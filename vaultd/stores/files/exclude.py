@@ -61,7 +61,7 @@ def read_patterns(path: Path) -> tuple[str, ...]:
         text = path.read_text("utf-8", "surrogateescape")
     except OSError as error:
         raise ConfigError(f"exclude file {path} cannot be read: {error.strerror}") from error
-    lines = (_without_trailing_space(line) for line in text.splitlines())
+    lines = (_without_trailing_space(line) for line in text.split("\n"))
     return tuple(line for line in lines if line and not line.startswith("#"))
 
 

@@ -10,6 +10,7 @@ import os
 import sys
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from vaultd.core.clock import Clock
@@ -95,6 +96,11 @@ class Walk:
     def here(self) -> Frame:
         """The directory of the listing yielded last."""
         return self._stack[-1]
+
+    def skip(self, name: bytes) -> None:
+        """Do not enter a directory of the listing yielded last: its entry is not stored."""
+        with suppress(ValueError):
+            self.here.pending.remove(name)
 
     def close(self) -> None:
         """Close every directory that is still open."""
