@@ -57,6 +57,7 @@ class Feeder:
         self._ticket = Ticket()
         self._filled = 0
         self._salt = 0
+        self._touched: list[Ticket] = []
 
     def read(self, capture: Capture, scanned: Scanned, position: int, fd: int) -> Pending:
         """Read one file and return where its contents will lie.
@@ -68,19 +69,30 @@ class Feeder:
             OSError: The file cannot be read.
         """
         listing = scanned.listing
+        if position not in listing.extras:
+            size = listing.stats[SIZE * len(listing.names) + position]
+            if size < SMALL_BYTES:
+                # Most files end here, so there is not one call more than it takes.
+                start = self._room_for(size)
+                bundle = self._bundle
+                if (
+                    bundle is not None
+                    and os.preadv(fd, [bundle.view[start : start + size + 1]], 0) == size
+                    and capture.settle(scanned, position, fd)
+                ):
+                    return self._taken(listing.names[position], size) if size else None
+        return self._read_again(capture, scanned, position, fd)
+
+    def _read_again(self, capture: Capture, scanned: Scanned, position: int, fd: int) -> Pending:
+        listing = scanned.listing
         tries = 0
         while True:
             tries += 1
             expected = content_bytes(listing, position)
             is_small = expected < SMALL_BYTES
-            content = (
-                self._small(listing, position, fd)
-                if is_small
-                else self._large(listing, position, fd)
-            )
-            got = _length(content)
-            settled = capture.settle(scanned, position, fd)
-            if settled and got == expected:
+            read = self._small if is_small else self._large
+            content, got = read(listing, position, fd)
+            if capture.settle(scanned, position, fd) and got == expected:
                 return content
             if tries >= (SMALL_TRIES if is_small else LARGE_TRIES):
                 _fit(listing, position, got)
@@ -90,36 +102,59 @@ class Feeder:
     def enter(self, path: bytes) -> None:
         """Say which directory the files that follow are in: bundles end by name and directory."""
         self._salt = zlib.crc32(path.rpartition(b"/")[2])
+        self._touched = []
+
+    def reuse(self, content: Pending) -> Pending:
+        """Take note that contents read before are those of one more file of this directory."""
+        if type(content) is tuple and type(content[0]) is Ticket:
+            self._touched.append(content[0])
+        return content
+
+    def leave(self) -> list[Ticket]:
+        """Return the bundles that files of the directory lie in."""
+        return self._touched
 
     def flush(self) -> None:
         """Hand over the bundle that is being filled."""
         bundle = self._bundle
-        if bundle is None:
+        if bundle is None or not self._filled:
+            # A bundle that only empty files were read into goes on being filled.
             return
         self._bundle = None
         self._submit(bundle.view[: self._filled], self._ticket, bundle.release)
         self._ticket = Ticket()
         self._filled = 0
 
-    def _small(self, listing: Listing, position: int, fd: int) -> Pending:
-        expected = content_bytes(listing, position)
-        if self._filled + expected > self._rule.max_bytes:
+    def _room_for(self, size: int) -> int:
+        """Return where the next small file begins in the bundle; begin a new one if it must."""
+        if self._filled + size > self._rule.max_bytes:
             self.flush()
         if self._bundle is None:
             self._bundle = self._buffers.take()
-        start = self._filled
+        return self._filled
+
+    def _taken(self, name: bytes, size: int) -> Piece:
+        """Keep what was just read into the bundle."""
+        ticket, start = self._ticket, self._filled
+        self._filled = filled = start + size
+        touched = self._touched
+        if not touched or touched[-1] is not ticket:
+            touched.append(ticket)
+        rule = self._rule
+        if filled >= rule.min_bytes and rule.ends_after(name, size, filled, self._salt):
+            self.flush()
+        return ticket, start
+
+    def _small(self, listing: Listing, position: int, fd: int) -> tuple[Pending, int]:
+        expected = content_bytes(listing, position)
+        start = self._room_for(expected)
+        assert self._bundle is not None
         # One byte more than expected shows a file that has grown, without another call.
         room = self._bundle.view[start : start + expected + 1]
         got = min(_Stream(fd, _segments(listing, position)).fill(room, 0), expected)
-        if got == 0:
-            return None
-        self._filled = start + got
-        piece = Piece(self._ticket, start, got)
-        if self._rule.ends_after(listing.names[position], got, self._filled, self._salt):
-            self.flush()
-        return piece
+        return (self._taken(listing.names[position], got) if got else None), got
 
-    def _large(self, listing: Listing, position: int, fd: int) -> Pending:
+    def _large(self, listing: Listing, position: int, fd: int) -> tuple[Pending, int]:
         stream = _Stream(fd, _segments(listing, position))
         pieces = Pieces()
         lease = self._buffers.take()
@@ -135,13 +170,16 @@ class Feeder:
                 following.view[:tail] = lease.view[end:filled]
             for start, stop in cuts:
                 self._add(pieces, lease, start, stop)
-            lease.release()
             if following is None:
-                return self._tidy(pieces)
+                break
+            lease.release()
             lease = following
             filled = stream.fill(lease.view, tail)
         lease.release()
-        return self._tidy(pieces)
+        if pieces.lists and pieces.chunks:
+            self._close_list(pieces)
+        got = pieces.listed + sum(length for _, length in pieces.chunks)
+        return (pieces if got else None), got
 
     def _add(self, pieces: Pieces, lease: Lease, start: int, stop: int) -> None:
         ticket = Ticket()
@@ -157,11 +195,6 @@ class Feeder:
         pieces.listed += sum(length for _, length in pieces.chunks)
         pieces.lists.append(self._submit_list(packed))
         pieces.chunks.clear()
-
-    def _tidy(self, pieces: Pieces) -> Pending:
-        if pieces.lists and pieces.chunks:
-            self._close_list(pieces)
-        return pieces if pieces.lists or pieces.chunks else None
 
 
 class _Stream:
@@ -206,14 +239,6 @@ class _Stream:
 def _segments(listing: Listing, position: int) -> tuple[tuple[int, int], ...] | None:
     extra = listing.extras.get(position)
     return None if extra is None else extra.segments
-
-
-def _length(content: Pending) -> int:
-    if isinstance(content, Piece):
-        return content.length
-    if isinstance(content, Pieces):
-        return content.listed + sum(length for _, length in content.chunks)
-    return 0
 
 
 def _fit(listing: Listing, position: int, got: int) -> None:
