@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
@@ -28,9 +28,16 @@ from vaultd.backends.wrappers.throttled import Endpoint, Throttled
 from vaultd.core.clock import Clock, SystemClock
 from vaultd.core.errors import ConfigError
 from vaultd.core.events import Observer, ignore
+from vaultd.crypto.recovery import KeyType
 from vaultd.crypto.secret import Secret
 from vaultd.crypto.signing import Signer
 from vaultd.settings import S3Settings, Settings
+from vaultd.stores.base import Destination
+from vaultd.stores.files.capture import FilesCapture
+from vaultd.stores.files.destination import FilesDestination
+from vaultd.stores.files.exclude import read_patterns
+from vaultd.stores.files.options import CaptureOptions, Overwrite, TargetOptions
+from vaultd.stores.files.owners import OwnerRule
 from vaultd.vault.catalog import Catalog
 from vaultd.vault.chunk_index import ChunkIndex
 from vaultd.vault.host import HostVault
@@ -40,11 +47,20 @@ from vaultd.vault.trust import Trust
 # Types from below that callers above the vault name, and may not import from there.
 __all__ = [
     "Backend",
+    "CaptureOptions",
+    "Destination",
+    "KeyType",
+    "Overwrite",
+    "OwnerRule",
     "Secret",
     "Signer",
+    "TargetOptions",
+    "files_capture",
+    "files_destination",
     "open_backend",
     "open_host",
     "parse_location",
+    "read_patterns",
     "system_clock",
     "system_random",
 ]
@@ -134,6 +150,28 @@ def open_host(
             observer=observer,
             software=f"vaultd {vaultd.__version__}",
         )
+
+
+def files_capture(
+    roots: tuple[bytes, ...], options: CaptureOptions
+) -> Callable[[Observer], FilesCapture]:
+    """Return what opens file trees for one pass, given who hears of their problems.
+
+    Args:
+        roots: Absolute paths.
+        options: What to leave out and to take along.
+    """
+    return lambda observer: FilesCapture(roots, options, system_clock(), observer)
+
+
+def files_destination(path: Path, options: TargetOptions) -> Destination:
+    """Return a directory as a place to restore to.
+
+    Args:
+        path: The directory; made when it is not there.
+        options: What to do with what is there, and with owners.
+    """
+    return FilesDestination(path, options)
 
 
 def parse_location(location: str, s3: S3Settings) -> Path | S3Options:

@@ -137,14 +137,15 @@ def _trees(host: HostVault) -> Path:
     return folder
 
 
-def _tree_path(host: HostVault, store_id: bytes, seq: int) -> Path:
+def tree_path(host: HostVault, store_id: bytes, seq: int) -> Path:
+    """Return where this machine keeps the tree of one of its snapshots."""
     return _trees(host) / f"{store_id.hex()}-{seq:010d}"
 
 
 def _keep_tree(host: HostVault, snapshot: Snapshot, store_id: bytes, written: Path) -> None:
     """Keep the trees that the next run may compare with: this one and its chain's full."""
-    kept = {_tree_path(host, store_id, seq) for seq in (snapshot.session.seq, snapshot.chain)}
-    written.rename(_tree_path(host, store_id, snapshot.session.seq))
+    kept = {tree_path(host, store_id, seq) for seq in (snapshot.session.seq, snapshot.chain)}
+    written.rename(tree_path(host, store_id, snapshot.session.seq))
     for path in _trees(host).glob(f"{store_id.hex()}-*"):
         if path not in kept:
             path.unlink()
@@ -251,7 +252,7 @@ def _base_stream(
         yield None
         return
     stream = (
-        open_cache(_tree_path(host, request.store_id, base))
+        open_cache(tree_path(host, request.store_id, base))
         if session.base_options == request.options
         else None
     )

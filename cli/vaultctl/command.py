@@ -1,0 +1,51 @@
+"""What a command is made of: its options, the global ones, and a function that takes an `App`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from vaultctl.context import opened
+from vaultctl.options import global_options
+
+_EXAMPLE = re.compile(r"vaultctl |\w+: +vaultctl ")
+_EPILOG = "Global options (-r, --json, -v …) may stand here too: see `vaultctl --help`."
+
+
+class Command(click.Command):
+    """A command whose function takes an `App` first and returns an exit code or ``None``.
+
+    Args:
+        arguments: See `click.Command`.
+        options: See `click.Command`.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        options.setdefault("epilog", _EPILOG)
+        super().__init__(*arguments, **options)
+        self.params += global_options(hidden=True)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        if self.callback is None:
+            return None
+        with opened(ctx.obj) as app:
+            return ctx.invoke(self.callback, app, **ctx.params)
+
+
+def command(doc: str | None) -> Callable[[Callable[..., int | None]], click.Command]:
+    """Make a command of a function.
+
+    Args:
+        doc: Docstring of its module: what the help says.
+    """
+    return click.command(cls=Command, help=help_text(doc))
+
+
+def help_text(doc: str | None) -> str:
+    """Return a docstring as click takes it: paragraphs of examples keep their lines."""
+    paragraphs = (doc or "").strip().split("\n\n")
+    return "\n\n".join(f"\b\n{text}" if _EXAMPLE.match(text) else text for text in paragraphs)

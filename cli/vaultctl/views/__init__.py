@@ -1,0 +1,1 @@
+"""How results look: as words and tables for people, as fields for scripts."""
