@@ -10,8 +10,8 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from msgspec import Meta
@@ -131,39 +131,71 @@ def unpack_extents(data: bytes, *, what: str) -> list[Extent]:
     return extents
 
 
+@dataclass(slots=True)
+class Placing:
+    """Where the contents of a listing lie, as columns.
+
+    Attributes:
+        where: By position: which of ``chunks``, or `NONE`, `MANY`, `LISTED`.
+        offsets: By position: where the contents begin in that chunk.
+        chunks: Chunk id to its position, in order of first use.
+        many: As in `BlockBody`.
+    """
+
+    where: array[int]
+    offsets: array[int]
+    chunks: dict[bytes, int] = field(default_factory=dict)
+    many: dict[int, bytes] = field(default_factory=dict)
+
+
+def place(contents: Sequence[Content]) -> Placing:
+    """Turn contents by position into columns."""
+    placing = Placing(array("I", [NONE]) * len(contents), array("I", [0]) * len(contents))
+    for position, content in enumerate(contents):
+        if content is not None:
+            put(placing, position, content)
+    return placing
+
+
+def put(placing: Placing, position: int, content: Extent | bytes | tuple[bytes, ...]) -> None:
+    """Set where the contents of one entry lie."""
+    if isinstance(content, Extent):
+        chunks = placing.chunks
+        placing.where[position] = chunks.setdefault(content.chunk_id, len(chunks))
+        placing.offsets[position] = content.offset
+    elif isinstance(content, bytes):
+        placing.where[position] = MANY
+        placing.many[position] = content
+    else:
+        placing.where[position] = LISTED
+        placing.many[position] = b"".join(content)
+
+
 def encode_block(block: Block) -> bytes:
     """Encode one block, its length before it.
 
     Raises:
         MalformedObjectError: Longer than `MAX_BLOCK_BYTES`; split the listing.
     """
-    listing = block.listing
-    known: dict[bytes, int] = {}
-    where = array("I", bytes(4 * len(listing.names)))
-    offsets = array("I", bytes(4 * len(listing.names)))
-    many: dict[int, bytes] = {}
-    for position, content in enumerate(block.contents):
-        if content is None:
-            where[position] = NONE
-        elif isinstance(content, Extent):
-            where[position] = known.setdefault(content.chunk_id, len(known))
-            offsets[position] = content.offset
-        elif isinstance(content, bytes):
-            where[position] = MANY
-            many[position] = content
-        else:
-            where[position] = LISTED
-            many[position] = b"".join(content)
+    return encode_placed(block.listing, place(block.contents))
+
+
+def encode_placed(listing: Listing, placing: Placing) -> bytes:
+    """Encode one block, its length before it, contents given as columns.
+
+    Raises:
+        MalformedObjectError: Longer than `MAX_BLOCK_BYTES`; split the listing.
+    """
     body = encode(
         BlockBody(
             1,
             listing.path,
             b"\0".join(listing.names),
             listing.stats.tobytes(),
-            b"".join(known),
-            where.tobytes(),
-            offsets.tobytes(),
-            many,
+            b"".join(placing.chunks),
+            placing.where.tobytes(),
+            placing.offsets.tobytes(),
+            placing.many,
             {position: _extra_body(extra) for position, extra in sorted(listing.extras.items())},
         )
     )

@@ -73,12 +73,9 @@ class Feeder:
             size = listing.stats[SIZE * len(listing.names) + position]
             if size < SMALL_BYTES:
                 # Most files end here, so there is not one call more than it takes.
-                start = self._room_for(size)
-                bundle = self._bundle
-                if (
-                    bundle is not None
-                    and os.preadv(fd, [bundle.view[start : start + size + 1]], 0) == size
-                    and capture.settle(scanned, position, fd)
+                start, view = self._room_for(size)
+                if os.preadv(fd, [view[start : start + size + 1]], 0) == size and capture.settle(
+                    scanned, position, fd
                 ):
                     return self._taken(listing.names[position], size) if size else None
         return self._read_again(capture, scanned, position, fd)
@@ -125,13 +122,14 @@ class Feeder:
         self._ticket = Ticket()
         self._filled = 0
 
-    def _room_for(self, size: int) -> int:
-        """Return where the next small file begins in the bundle; begin a new one if it must."""
+    def _room_for(self, size: int) -> tuple[int, memoryview]:
+        """Return where the next small file goes: offset and bundle, a new one if it must be."""
         if self._filled + size > self._rule.max_bytes:
             self.flush()
-        if self._bundle is None:
-            self._bundle = self._buffers.take()
-        return self._filled
+        bundle = self._bundle
+        if bundle is None:
+            bundle = self._bundle = self._buffers.take()
+        return self._filled, bundle.view
 
     def _taken(self, name: bytes, size: int) -> Piece:
         """Keep what was just read into the bundle."""
@@ -147,10 +145,9 @@ class Feeder:
 
     def _small(self, listing: Listing, position: int, fd: int) -> tuple[Pending, int]:
         expected = content_bytes(listing, position)
-        start = self._room_for(expected)
-        assert self._bundle is not None
+        start, view = self._room_for(expected)
         # One byte more than expected shows a file that has grown, without another call.
-        room = self._bundle.view[start : start + expected + 1]
+        room = view[start : start + expected + 1]
         got = min(_Stream(fd, _segments(listing, position)).fill(room, 0), expected)
         return (self._taken(listing.names[position], got) if got else None), got
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from vaultd.core.snapshot import Counts
-from vaultd.core.tree import MODE, SIZE, Extra, Listing, is_directory, is_regular, join
+from vaultd.core.tree import MODE, SIZE, Listing, join
 from vaultd.format.tree import Content, Extent, unpack_extents
 from vaultd.pipeline.base_tree import BaseTree, CachedBlock
 from vaultd.pipeline.feeder import Feeder
@@ -15,6 +15,10 @@ from vaultd.pipeline.reporting import Progress
 from vaultd.pipeline.tree_writer import Pending, PendingBlock, TreeWriter
 from vaultd.stores.base import Capture, Scanned
 from vaultd.vault.writer import PackWriter
+
+_TYPE, _REGULAR, _DIRECTORY = 0o170000, stat.S_IFREG, stat.S_IFDIR
+_REPORT_EVERY = 31
+"""Mask: files between two looks at the clock, so that big directories show progress too."""
 
 
 @dataclass(slots=True)
@@ -32,16 +36,15 @@ class Tally:
     def add(self, listing: Listing, dropped: set[int]) -> None:
         """Count the entries of one directory part."""
         modes, sizes = listing.column(MODE), listing.column(SIZE)
-        if dropped:
-            kept = [position for position in range(len(modes)) if position not in dropped]
-            modes = array("q", [modes[at] for at in kept])
-            sizes = array("q", [sizes[at] for at in kept])
-        regular = [size for mode, size in zip(modes, sizes, strict=True) if is_regular(mode)]
-        folders = sum(map(is_directory, modes))
+        types = [mode & _TYPE for mode in modes]
+        for position in dropped:
+            types[position] = 0
+        regular = [size for kind, size in zip(types, sizes, strict=True) if kind == _REGULAR]
+        folders = types.count(_DIRECTORY)
         self.files += len(regular)
         self.data += sum(regular)
         self.directories += folders
-        self.others += len(modes) - len(regular) - folders
+        self.others += len(types) - len(dropped) - len(regular) - folders
 
     def counts(self, problems: int) -> Counts:
         """Return the numbers, with how many entries have a problem."""
@@ -97,11 +100,12 @@ class Intake:
                 self._report(listing.path)
                 return
         contents: list[Pending] = [None] * len(listing.names)
-        known = dict(_entries(before))
-        files, others = self._sort(scanned, known, contents)
+        files, others = self._sort(scanned, dict(_entries(before)), contents)
         self._capture.complete(scanned, others)
+        self._feeder.enter(listing.path)
         self._read(scanned, files, contents)
-        self._tree.add(PendingBlock(listing, contents, scanned.racy, scanned.dropped))
+        bundles = self._feeder.leave()
+        self._tree.add(PendingBlock(listing, contents, scanned.racy, scanned.dropped, bundles))
         self.tally.add(listing, scanned.dropped)
         self._report(listing.path)
 
@@ -114,65 +118,70 @@ class Intake:
     ) -> tuple[list[int], list[int]]:
         """Reuse what is unchanged; return the files to read and the other entries to look at."""
         listing = scanned.listing
-        files, others = [], []
+        left: Iterable[int] = range(len(listing.names))
+        if known:
+            left = [
+                position
+                for position in left
+                if not self._reuse(scanned, position, known.get(listing.names[position]), contents)
+            ]
         modes = listing.column(MODE)
-        for position, name in enumerate(listing.names):
-            old = known.get(name)
-            if (
-                old is not None
-                and position not in scanned.racy
-                and self._reuse(listing, position, old, contents)
-            ):
-                continue
-            if not is_regular(modes[position]):
-                others.append(position)
-                continue
-            files.append(position)
-            if old is None:
-                self.tally.files_new += 1
-            else:
-                self.tally.files_changed += 1
+        files = [position for position in left if modes[position] & _TYPE == _REGULAR]
+        others = [position for position in left if modes[position] & _TYPE != _REGULAR]
+        changed = sum(listing.names[position] in known for position in files) if known else 0
+        self.tally.files_changed += changed
+        self.tally.files_new += len(files) - changed
         return files, others
 
     def _reuse(
-        self, listing: Listing, position: int, old: tuple[CachedBlock, int], contents: list[Pending]
+        self,
+        scanned: Scanned,
+        position: int,
+        old: tuple[CachedBlock, int] | None,
+        contents: list[Pending],
     ) -> bool:
+        """Take an entry from the base if nothing about it has changed; tell whether it was."""
+        if old is None or position in scanned.racy:
+            return False
+        listing = scanned.listing
         block, at = old[0].block, old[1]
         before = block.listing
         if before.stats[at :: len(before.names)] != listing.stats[position :: len(listing.names)]:
             return False
         content = block.contents[at]
-        if self.must_check_reuse and not all(map(self._writer.is_stored, _chunks_of(content))):
-            return False
-        contents[position] = content
         extra = before.extras.get(at)
         if extra is not None:
             if extra.changed:
                 return False
             listing.extras[position] = extra
+        if self.must_check_reuse and not all(map(self._writer.is_stored, _chunks_of(content))):
+            return False
+        contents[position] = content
         return True
 
     def _read(self, scanned: Scanned, files: list[int], contents: list[Pending]) -> None:
-        capture, feeder = self._capture, self._feeder
-        listing = scanned.listing
-        feeder.enter(listing.path)
+        capture, read, extras = self._capture, self._feeder.read, scanned.listing.extras
+        done = 0
         for position, fd in capture.open(scanned, files):
-            self.tally.files_read += 1
-            extra = listing.extras.get(position)
             try:
-                contents[position] = self._content(scanned, position, fd, extra)
+                if position in extras:
+                    contents[position] = self._content(scanned, position, fd)
+                else:
+                    contents[position] = read(capture, scanned, position, fd)
             except OSError as error:
                 capture.fail(scanned, position, error)
-            if self._progress.is_due():
-                self._report(join(listing.path, listing.names[position]))
+            done += 1
+            if not done & _REPORT_EVERY and self._progress.is_due():
+                self._report(join(scanned.listing.path, scanned.listing.names[position]))
+        self.tally.files_read += done
 
-    def _content(self, scanned: Scanned, position: int, fd: int, extra: Extra | None) -> Pending:
+    def _content(self, scanned: Scanned, position: int, fd: int) -> Pending:
         """Read one file, or take what was read under another of its names."""
-        if extra is None or not extra.link_group:
+        group = scanned.listing.extras[position].link_group
+        if not group:
             return self._feeder.read(self._capture, scanned, position, fd)
-        group = extra.link_group
         if group in self._links and self._capture.settle(scanned, position, fd):
-            return self._links[group]
+            return self._feeder.reuse(self._links[group])
         content = self._links[group] = self._feeder.read(self._capture, scanned, position, fd)
         return content
 

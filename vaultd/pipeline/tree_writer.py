@@ -5,9 +5,9 @@ from __future__ import annotations
 import zlib
 from array import array
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from vaultd.core.errors import MalformedObjectError
 from vaultd.core.tree import COLUMNS, CTIME, Extra, Listing
@@ -29,15 +29,6 @@ class Ticket:
 
 
 @dataclass(slots=True)
-class Piece:
-    """Contents of a small file: a run of a bundle."""
-
-    ticket: Ticket
-    offset: int
-    length: int
-
-
-@dataclass(slots=True)
 class Pieces:
     """Contents of a large file: whole chunks in order.
 
@@ -51,6 +42,22 @@ class Pieces:
     chunks: list[tuple[Ticket, int]] = field(default_factory=list)
     listed: int = 0
 
+    @property
+    def is_settled(self) -> bool:
+        """Every chunk has its id."""
+        chunks = (ticket for ticket, _ in self.chunks)
+        return all(ticket.chunk_id for ticket in (*self.lists, *chunks))
+
+    def settled(self) -> bytes | tuple[bytes, ...]:
+        """Return the contents as they are stored; every chunk must have its id."""
+        if self.lists:
+            return tuple(ticket.chunk_id for ticket in self.lists)
+        return fmt.pack_extents([(ticket.chunk_id, length) for ticket, length in self.chunks])
+
+
+Piece = tuple[Ticket, int]
+"""Contents of a small file: its bundle, and where it begins there. There is one for each file, so
+it is the cheapest thing that Python has."""
 
 Pending = Piece | Pieces | fmt.Extent | bytes | tuple[bytes, ...] | None
 """Contents on their way, or taken from the base as they are."""
@@ -65,30 +72,38 @@ class PendingBlock:
         contents: By position.
         hidden: Positions whose change time is stored as 0, so that they are read again next time.
         dropped: Positions that are left out.
+        bundles: Bundles that its small files lie in.
     """
 
     listing: Listing
     contents: list[Pending]
     hidden: set[int]
     dropped: set[int]
+    bundles: list[Ticket]
 
+    @property
+    def is_settled(self) -> bool:
+        """Everything in it has its chunk ids."""
+        return all(ticket.chunk_id for ticket in self.bundles) and all(
+            content.is_settled for content in self.contents if type(content) is Pieces
+        )
 
-def _is_settled(content: Pending) -> bool:
-    if isinstance(content, Piece):
-        return bool(content.ticket.chunk_id)
-    if isinstance(content, Pieces):
-        return all(t.chunk_id for t in content.lists) and all(t.chunk_id for t, _ in content.chunks)
-    return True
-
-
-def _settled(content: Pending) -> fmt.Content:
-    if isinstance(content, Piece):
-        return fmt.Extent(content.ticket.chunk_id, content.offset, content.length)
-    if isinstance(content, Pieces):
-        if content.lists:
-            return tuple(ticket.chunk_id for ticket in content.lists)
-        return fmt.pack_extents([(ticket.chunk_id, length) for ticket, length in content.chunks])
-    return content
+    def placing(self) -> fmt.Placing:
+        """Return where contents lie; everything must be settled."""
+        count = len(self.contents)
+        placing = fmt.Placing(array("I", [fmt.NONE]) * count, array("I", [0]) * count)
+        where, offsets, chunks = placing.where, placing.offsets, placing.chunks
+        for position, content in enumerate(self.contents):
+            if content is None:
+                continue
+            if type(content) is tuple and type(content[0]) is Ticket:
+                where[position] = chunks.setdefault(content[0].chunk_id, len(chunks))
+                offsets[position] = content[1]
+            elif type(content) is Pieces:
+                fmt.put(placing, position, content.settled())
+            else:
+                fmt.put(placing, position, cast("fmt.Extent | bytes | tuple[bytes, ...]", content))
+        return placing
 
 
 class TreeWriter:
@@ -125,7 +140,7 @@ class TreeWriter:
             front = waiting[0]
             if isinstance(front, tuple):
                 self._append(*front)
-            elif all(map(_is_settled, front.contents)):
+            elif front.is_settled:
                 self._encode(front)
             else:
                 return
@@ -148,13 +163,11 @@ class TreeWriter:
         return tuple(TreeChunk(ticket.chunk_id, path) for ticket, path in self._chunks)
 
     def _encode(self, pending: PendingBlock) -> None:
-        listing, contents = pending.listing, [_settled(content) for content in pending.contents]
         for position in pending.hidden:
-            listing.set(CTIME, position, 0)
-        if pending.dropped:
-            listing, contents = _without(listing, contents, pending.dropped)
-        for part in _split(fmt.Block(listing, contents)):
-            self._append(listing.path, part)
+            pending.listing.set(CTIME, position, 0)
+        block = _without(pending, pending.dropped) if pending.dropped else pending
+        for part in _split(block):
+            self._append(block.listing.path, part)
 
     def _append(self, path: bytes, raw: bytes) -> None:
         if not self._group:
@@ -174,10 +187,9 @@ class TreeWriter:
         self._group.clear()
 
 
-def _without(
-    listing: Listing, contents: list[fmt.Content], dropped: set[int]
-) -> tuple[Listing, list[fmt.Content]]:
+def _without(block: PendingBlock, dropped: Collection[int]) -> PendingBlock:
     """Return a block without some of its entries."""
+    listing = block.listing
     kept = [position for position in range(len(listing.names)) if position not in dropped]
     stats = array("q")
     for which in range(len(COLUMNS)):
@@ -186,22 +198,18 @@ def _without(
     extras: dict[int, Extra] = {
         new: listing.extras[old] for new, old in enumerate(kept) if old in listing.extras
     }
-    return (
-        Listing(listing.path, [listing.names[position] for position in kept], stats, extras),
-        [contents[position] for position in kept],
-    )
+    names = [listing.names[position] for position in kept]
+    contents = [block.contents[position] for position in kept]
+    return PendingBlock(Listing(listing.path, names, stats, extras), contents, set(), set(), [])
 
 
-def _split(block: fmt.Block) -> list[bytes]:
+def _split(block: PendingBlock) -> list[bytes]:
     """Encode a block, halved as often as it takes to keep within the limit."""
+    count = len(block.listing.names)
     try:
-        return [fmt.encode_block(block)]
+        return [fmt.encode_placed(block.listing, block.placing())]
     except MalformedObjectError:
-        count = len(block.listing.names)
         if count == 1:
             raise
-    everything = range(count)
     half = count // 2
-    first = _without(block.listing, block.contents, set(everything[half:]))
-    second = _without(block.listing, block.contents, set(everything[:half]))
-    return _split(fmt.Block(*first)) + _split(fmt.Block(*second))
+    return _split(_without(block, range(half, count))) + _split(_without(block, range(half)))

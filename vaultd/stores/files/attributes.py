@@ -87,6 +87,17 @@ class AttributeReader:
                 extra.flags = flags
         return extra
 
+    def is_plain(self, fd: int) -> bool:
+        """Tell quickly that an open entry has no attributes and no flags; ``False``: perhaps."""
+        word = self._word
+        try:
+            if os.listxattr(fd):
+                return False
+            ioctl(fd, FS_IOC_GETFLAGS, word, True)  # noqa: FBT003 - fcntl takes it by position only
+        except OSError:
+            return False
+        return not word[0] & WORTH
+
     def flags_of(self, fd: int) -> int:
         """Return the inode flags of an open entry that are worth restoring."""
         word = self._word

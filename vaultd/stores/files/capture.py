@@ -8,7 +8,6 @@ import os
 import pwd
 import stat
 from array import array
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -16,7 +15,7 @@ from typing import Self
 
 from vaultd.core.clock import Clock
 from vaultd.core.events import Found, Observer, Problem, ProblemKind
-from vaultd.core.tree import MODE, SIZE, UID, Extra, join
+from vaultd.core.tree import CTIME, INO, MODE, MTIME, SIZE, UID, Extra, join
 from vaultd.stores.base import Scanned, SourceFacts
 from vaultd.stores.files.attributes import AttributeReader, rdev_of, segments_of
 from vaultd.stores.files.descriptors import DIRECTORY_FLAGS, FILE_FLAGS, Opener
@@ -26,7 +25,9 @@ from vaultd.stores.files.roots import plan_way
 from vaultd.stores.files.rows import link_group, numbers_of
 from vaultd.stores.files.walk import Walk
 
-_LOOK_AHEAD = 64
+_BATCH = 32
+"""Files opened together; the next batch is opened before this one is read."""
+
 _PREFETCH_BYTES = 1 << 20  # beyond this the kernel's own read-ahead has begun
 
 
@@ -100,32 +101,24 @@ class FilesCapture:
 
         The next files are opened, and their first bytes asked for, while the caller reads.
         """
-        listing = scanned.listing
-        extras = listing.extras
-        device = self._walk.here.device
-        fill, close = self._reader.fill, os.close
-        sparse = self._walk.sparse
-        ready: deque[tuple[int, int]] = deque()
-        start = 0
+        extras, sparse = scanned.listing.extras, self._walk.sparse
+        is_plain, close = self._reader.is_plain, os.close
+        batch: list[tuple[int, int]] = []
+        ahead: list[tuple[int, int]] = []
+        start = done = 0
         try:
-            while start < len(positions) or ready:
-                if len(ready) <= _LOOK_AHEAD // 2 and start < len(positions):
-                    self._open_ahead(scanned, positions[start : start + _LOOK_AHEAD // 2], ready)
-                    start += _LOOK_AHEAD // 2
-                    continue
-                position, fd = ready[0]
-                extra = fill(fd, device, extras.get(position))
-                if extra is not None:
-                    extras[position] = extra
-                if position in sparse:
-                    segments = segments_of(fd, os.fstat(fd))
-                    if segments is not None:
-                        extras.setdefault(position, Extra()).segments = segments
-                yield position, fd
-                ready.popleft()
-                close(fd)
+            while ahead or start < len(positions):
+                batch, done = ahead, 0
+                ahead = self._open_batch(scanned, positions[start : start + _BATCH])
+                start += _BATCH
+                for position, fd in batch:
+                    if position in sparse or position in extras or not is_plain(fd):
+                        self._fill(scanned, position, fd)
+                    yield position, fd
+                    done += 1
+                    close(fd)
         finally:
-            for _, fd in ready:
+            for _, fd in (*batch[done:], *ahead):
                 close(fd)
 
     def settle(self, scanned: Scanned, position: int, fd: int) -> bool:
@@ -138,17 +131,14 @@ class FilesCapture:
             OSError: The file can no longer be looked at.
         """
         status = os.fstat(fd)
-        listing = scanned.listing
-        found = [
-            status.st_mode,
-            status.st_uid,
-            status.st_gid,
-            status.st_size,
-            status.st_mtime_ns,
-            status.st_ctime_ns,
-            status.st_ino,
-        ]
-        if listing.stats[position :: len(listing.names)].tolist() == found:
+        stats, count = scanned.listing.stats, len(scanned.listing.names)
+        # Whatever changes about a file changes its change time; the rest tells other files apart.
+        if (
+            status.st_ctime_ns == stats[CTIME * count + position]
+            and status.st_mtime_ns == stats[MTIME * count + position]
+            and status.st_size == stats[SIZE * count + position]
+            and status.st_ino == stats[INO * count + position]
+        ):
             return True
         return not self._take_over(scanned, position, fd, status)
 
@@ -177,25 +167,38 @@ class FilesCapture:
             groups=_names(self._walk.gids, lambda gid: grp.getgrgid(gid).gr_name),
         )
 
-    def _open_ahead(
-        self, scanned: Scanned, positions: Sequence[int], ready: deque[tuple[int, int]]
-    ) -> None:
-        listing = scanned.listing
-        names = listing.names
-        folder = self._walk.here.fd
-        owners, sizes = listing.column(UID), listing.column(SIZE)
-        open_file, advise = self._opener.open, os.posix_fadvise
+    def _open_batch(self, scanned: Scanned, positions: Sequence[int]) -> list[tuple[int, int]]:
+        """Open files and have the kernel fetch their beginnings; drop what cannot be opened."""
+        listing, folder = scanned.listing, self._walk.here.fd
+        names, stats = listing.names, listing.stats
+        owners, sizes = UID * len(names), SIZE * len(names)
+        open_file, advise, willneed = self._opener.open, os.posix_fadvise, os.POSIX_FADV_WILLNEED
+        opened = []
         for position in positions:
             try:
-                fd = open_file(names[position], folder, FILE_FLAGS, owners[position])
+                fd = open_file(names[position], folder, FILE_FLAGS, stats[owners + position])
             except OSError as error:
                 self.fail(scanned, position, error)
                 continue
-            ready.append((position, fd))
-            size = sizes[position]
+            opened.append((position, fd))
+            size = stats[sizes + position]
             if size:
-                with suppress(OSError):  # only advice
-                    advise(fd, 0, min(size, _PREFETCH_BYTES), os.POSIX_FADV_WILLNEED)
+                try:
+advise(fd, 0, min(size, _PREFETCH_BYTES), willneed)
+                except OSError:
+                    pass  # it is only advice
+        return opened
+
+    def _fill(self, scanned: Scanned, position: int, fd: int) -> None:
+        """Fill in what an open file has beyond its stat row."""
+        extras = scanned.listing.extras
+        extra = self._reader.fill(fd, self._walk.here.device, extras.get(position))
+        if extra is not None:
+            extras[position] = extra
+        if position in self._walk.sparse:
+            segments = segments_of(fd, os.fstat(fd))
+            if segments is not None:
+                extras.setdefault(position, Extra()).segments = segments
 
     def _take_over(self, scanned: Scanned, position: int, fd: int, status: os.stat_result) -> bool:
         """Put what a file looks like now into the listing; tell whether it must be read again."""
