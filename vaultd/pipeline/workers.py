@@ -96,7 +96,7 @@ class Crew(Generic[Tool]):
             try:
                 if self._error is None:
                     job(tool)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - raised again by who waits
                 self._error = self._error or error
             finally:
                 if release is not None:

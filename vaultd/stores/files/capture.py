@@ -184,7 +184,7 @@ class FilesCapture:
             size = stats[sizes + position]
             if size:
                 try:
-advise(fd, 0, min(size, _PREFETCH_BYTES), willneed)
+                    advise(fd, 0, min(size, _PREFETCH_BYTES), willneed)
                 except OSError:
                     pass  # it is only advice
         return opened
