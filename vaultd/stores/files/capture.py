@@ -183,7 +183,7 @@ class FilesCapture:
             opened.append((position, fd))
             size = stats[sizes + position]
             if size:
-                try:
+                try:  # noqa: SIM105 - a context manager costs more than the call
                     advise(fd, 0, min(size, _PREFETCH_BYTES), willneed)
                 except OSError:
                     pass  # it is only advice
