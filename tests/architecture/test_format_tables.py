@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vaultd.format import codec, fields, index, keys, machine, pack, session, signed, tree
+from vaultd.format import bounds, codec, fields, index, keys, machine, pack, session, signed, tree
 
 ROOT = Path(__file__).parents[2]
 FORMAT = (ROOT / "vaultd/format/FORMAT.md").read_text("utf-8")
@@ -72,7 +72,7 @@ def test_each_limit_is_the_constant_that_it_names(row: Row) -> None:
 
 def test_every_limit_of_the_code_is_in_the_table() -> None:
     named = {row[2].strip("`") for row in rows_with("constant")}
-    modules = (index, keys, pack, session, signed, tree)
+    modules = (bounds, index, keys, pack, session, signed, tree)
     constants = {
         f"{module.__name__.rpartition('.')[2]}.{name}"
         for module in modules

@@ -17,7 +17,8 @@ from typing import Annotated
 from msgspec import Meta
 
 from vaultd.core.errors import MalformedObjectError
-from vaultd.core.tree import COLUMNS, GID, MODE, SIZE, UID, Extra, Listing, is_regular
+from vaultd.core.tree import COLUMNS, MODE, SIZE, Extra, Listing, is_regular
+from vaultd.format.bounds import check_names, check_path, check_stats, segments_of
 from vaultd.format.codec import Packed, decode_versioned, encode
 from vaultd.format.fields import U32, Count, Version
 from vaultd.format.pack import CHUNK_ID_BYTES, MAX_CHUNK_BYTES
@@ -26,9 +27,6 @@ NONE, MANY, LISTED = 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD
 """Instead of a chunk's position: no contents; extents in ``many``; list chunks in ``many``."""
 
 MAX_BLOCK_BYTES = 7 << 20
-MAX_PATH_BYTES = 256 << 10
-MAX_NAME_BYTES = 255
-MAX_DEPTH = 1024
 MAX_TARGET_BYTES = 64 << 10
 MAX_GROUP_BYTES = 32
 MAX_XATTR_NAME_BYTES, MAX_XATTR_BYTES = 255, 64 << 10
@@ -38,8 +36,6 @@ XattrValue = Annotated[bytes, Meta(max_length=MAX_XATTR_BYTES)]
 
 _U32 = struct.Struct("<I")
 _WIDTH = 8 * len(COLUMNS)
-_BOUNDS = {MODE: 0xFFFF, UID: (1 << 32) - 1, GID: (1 << 32) - 1, SIZE: (1 << 63) - 1}
-"""Highest values of the stat columns that no value below 0 may have."""
 _LISTED_EXTENT = struct.Struct("<32sI")
 
 if sys.byteorder != "little":  # pragma: no cover - no such machine is supported
@@ -267,17 +263,17 @@ def open_body(body: BlockBody, *, what: str) -> Block:
     Raises:
         MalformedObjectError: It breaks the format.
     """
-    _check_path(body.path, what)
+    check_path(body.path, what)
     names = body.names.split(b"\0") if body.names else []
     count = len(names)
     if len(body.stats) != _WIDTH * count or not 4 * count == len(body.where) == len(body.offsets):
         raise MalformedObjectError(f"{what}: columns do not fit {count} names")
-    _check_names(names, what)
+    check_names(names, what)
     stats = array("q")
     stats.frombytes(body.stats)
     if any(not 0 <= position < count for position in body.extras):
         raise MalformedObjectError(f"{what}: extras of an entry that is not there")
-    _check_stats(stats, count, what)
+    check_stats(stats, count, what)
     sizes = stats[SIZE * count : (SIZE + 1) * count]
     extras = {
         position: _extra(extra, sizes[position], what) for position, extra in body.extras.items()
@@ -286,37 +282,8 @@ def open_body(body: BlockBody, *, what: str) -> Block:
     return Block(listing, _contents(body, listing, what))
 
 
-def _check_stats(stats: array[int], count: int, what: str) -> None:
-    for column, highest in _BOUNDS.items():
-        values = stats[column * count : (column + 1) * count]
-        if count and not 0 <= min(values) <= max(values) <= highest:
-            raise MalformedObjectError(f"{what}: {COLUMNS[column]} out of bounds")
-
-
-def _check_path(path: bytes, what: str) -> None:
-    if len(path) > MAX_PATH_BYTES or path.count(b"/") >= MAX_DEPTH:
-        raise MalformedObjectError(f"{what}: path of {len(path)} bytes, {path.count(b'/')} deep")
-    if path:
-        _check_names(path.split(b"/"), what, ascending=False)
-
-
-def _check_names(names: list[bytes], what: str, *, ascending: bool = True) -> None:
-    before = b""
-    for name in names:
-        if (
-            not 0 < len(name) <= MAX_NAME_BYTES
-            or name in {b".", b".."}
-            or b"/" in name
-            or b"\0" in name
-        ):
-            raise MalformedObjectError(f"{what}: {name[:80]!r} is not a name")
-        if ascending and name <= before:
-            raise MalformedObjectError(f"{what}: name {name[:80]!r} after {before[:80]!r}")
-        before = name
-
-
 def _extra(body: ExtraBody, size: int, what: str) -> Extra:
-    segments = None if body.segments is None else _segments(body.segments, size, what)
+    segments = None if body.segments is None else segments_of(body.segments, size, what)
     return Extra(
         body.link_target,
         body.rdev,
@@ -326,20 +293,6 @@ def _extra(body: ExtraBody, size: int, what: str) -> Extra:
         segments,
         body.changed,
     )
-
-
-def _segments(numbers: tuple[int, ...], size: int, what: str) -> tuple[tuple[int, int], ...]:
-    if len(numbers) % 2:
-        raise MalformedObjectError(f"{what}: {len(numbers)} numbers of sparse segments")
-    segments = tuple(zip(numbers[::2], numbers[1::2], strict=True))
-    end = 0
-    for offset, length in segments:
-        if offset < end or length <= 0:
-            raise MalformedObjectError(f"{what}: sparse segments overlap or are empty")
-        end = offset + length
-    if end > size:
-        raise MalformedObjectError(f"{what}: sparse segments end at {end} of {size}")
-    return segments
 
 
 def content_bytes(listing: Listing, position: int) -> int:

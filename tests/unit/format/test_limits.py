@@ -9,7 +9,7 @@ from tests.unit.format.decoders import DECODERS, KINDS
 from tests.unit.format.samples import BLOCK_BODY, changed, listing
 from vaultd.core.errors import MalformedObjectError
 from vaultd.core.tree import Extra
-from vaultd.format import index, keys, pack, session, signed, tree
+from vaultd.format import bounds, index, keys, pack, session, signed, tree
 from vaultd.format.codec import encode
 
 NO_EXTRA = [b"", 0, b"", [], 0, None, False]
@@ -93,11 +93,11 @@ def test_extras_are_bounded(position: int, fits: object, too_long: object) -> No
 
 
 def test_a_path_is_bounded_in_length_and_depth() -> None:
-    deepest = b"/".join([b"d" * tree.MAX_NAME_BYTES] * tree.MAX_DEPTH)
-    assert len(deepest) < tree.MAX_PATH_BYTES
+    deepest = b"/".join([b"d" * bounds.MAX_NAME_BYTES] * bounds.MAX_DEPTH)
+    assert len(deepest) < bounds.MAX_PATH_BYTES
     DECODERS["block"](encode(changed(BLOCK_BODY, path=deepest)), {})
     assert "1024 deep" in refused("block", encode(changed(BLOCK_BODY, path=deepest[:-1] + b"/d")))
-    longer = bytes(tree.MAX_PATH_BYTES + 1)
+    longer = bytes(bounds.MAX_PATH_BYTES + 1)
     assert "262145 bytes" in refused("block", encode(changed(BLOCK_BODY, path=longer)))
 
 
