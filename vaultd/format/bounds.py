@@ -11,6 +11,7 @@ MAX_PATH_BYTES = 256 << 10
 MAX_NAME_BYTES = 255
 MAX_DEPTH = 1024
 
+_NOT_NAMES = frozenset({b"", b".", b".."})
 _BOUNDS = {MODE: 0xFFFF, UID: (1 << 32) - 1, GID: (1 << 32) - 1, SIZE: (1 << 63) - 1}
 """Highest values of the stat columns that no value below 0 may have."""
 
@@ -35,28 +36,37 @@ def check_path(path: bytes, what: str) -> None:
     """
     if len(path) > MAX_PATH_BYTES or path.count(b"/") >= MAX_DEPTH:
         raise MalformedObjectError(f"{what}: path of {len(path)} bytes, {path.count(b'/')} deep")
+    if b"\0" in path:
+        raise MalformedObjectError(f"{what}: path with a zero byte")
     if path:
-        check_names(path.split(b"/"), what, ascending=False)
+        _check_each(path.split(b"/"), what)
 
 
-def check_names(names: list[bytes], what: str, *, ascending: bool = True) -> None:
-    """Refuse names that lead elsewhere, or that do not ascend.
+def check_names(joined: bytes, what: str) -> list[bytes]:
+    """Return the names of a block, none of which leads elsewhere, and which ascend.
+
+    Args:
+        joined: The names with a zero byte between two; none when empty.
+        what: Names the block in messages.
 
     Raises:
-        MalformedObjectError: One does.
+        MalformedObjectError: One does lead elsewhere, or does not ascend.
     """
-    before = b""
-    for name in names:
-        if (
-            not 0 < len(name) <= MAX_NAME_BYTES
-            or name in {b".", b".."}
-            or b"/" in name
-            or b"\0" in name
-        ):
-            raise MalformedObjectError(f"{what}: {name[:80]!r} is not a name")
-        if ascending and name <= before:
-            raise MalformedObjectError(f"{what}: name {name[:80]!r} after {before[:80]!r}")
-        before = name
+    names = joined.split(b"\0") if joined else []
+    if b"/" in joined:
+        raise MalformedObjectError(f"{what}: a name with a slash")
+    _check_each(names, what)
+    if names != sorted(names) or len(names) != len(set(names)):
+        raise MalformedObjectError(f"{what}: names do not ascend")
+    return names
+
+
+def _check_each(names: list[bytes], what: str) -> None:
+    # Restores decode millions of names: a loop in the library, none here.
+    found = _NOT_NAMES.intersection(names)
+    longest = max(map(len, names), default=0)
+    if found or longest > MAX_NAME_BYTES:
+        raise MalformedObjectError(f"{what}: names {sorted(found)}, one of {longest} bytes")
 
 
 def segments_of(numbers: tuple[int, ...], size: int, what: str) -> tuple[tuple[int, int], ...]:

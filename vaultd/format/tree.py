@@ -7,6 +7,7 @@ Equal directories give equal bytes, so an unchanged directory is found by compar
 
 from __future__ import annotations
 
+import stat
 import struct
 import sys
 from array import array
@@ -17,7 +18,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from vaultd.core.errors import MalformedObjectError
-from vaultd.core.tree import COLUMNS, MODE, SIZE, Extra, Listing, is_regular
+from vaultd.core.tree import COLUMNS, MODE, SIZE, Extra, Listing
 from vaultd.format.bounds import check_names, check_path, check_stats, segments_of
 from vaultd.format.codec import Packed, decode_versioned, encode
 from vaultd.format.fields import U32, Count, Version
@@ -36,6 +37,7 @@ XattrValue = Annotated[bytes, Meta(max_length=MAX_XATTR_BYTES)]
 
 _U32 = struct.Struct("<I")
 _WIDTH = 8 * len(COLUMNS)
+_TYPE, _REGULAR = stat.S_IFMT(0xFFFF), stat.S_IFREG
 _LISTED_EXTENT = struct.Struct("<32sI")
 
 if sys.byteorder != "little":  # pragma: no cover - no such machine is supported
@@ -264,11 +266,10 @@ def open_body(body: BlockBody, *, what: str) -> Block:
         MalformedObjectError: It breaks the format.
     """
     check_path(body.path, what)
-    names = body.names.split(b"\0") if body.names else []
+    names = check_names(body.names, what)
     count = len(names)
     if len(body.stats) != _WIDTH * count or not 4 * count == len(body.where) == len(body.offsets):
         raise MalformedObjectError(f"{what}: columns do not fit {count} names")
-    check_names(names, what)
     stats = array("q")
     stats.frombytes(body.stats)
     if any(not 0 <= position < count for position in body.extras):
@@ -308,24 +309,25 @@ def _contents(body: BlockBody, listing: Listing, what: str) -> list[Content]:
     where.frombytes(body.where)
     offsets = array("I")
     offsets.frombytes(body.offsets)
-    if len(body.chunks) % CHUNK_ID_BYTES or len(body.many) != where.count(MANY) + where.count(
-        LISTED
-    ):
+    used = where.count(MANY) + where.count(LISTED)
+    if len(body.chunks) % CHUNK_ID_BYTES or len(body.many) != used:
         raise MalformedObjectError(f"{what}: chunk ids or extents that no entry needs")
     ids = [
         body.chunks[at : at + CHUNK_ID_BYTES] for at in range(0, len(body.chunks), CHUNK_ID_BYTES)
     ]
-    sizes = listing.column(SIZE)
-    modes = listing.column(MODE)
+    known = len(ids)
+    lengths = listing.column(SIZE)
+    for position in listing.extras:
+        lengths[position] = content_bytes(listing, position)
     contents: list[Content] = []
-    for position, chunk in enumerate(where):
-        length = content_bytes(listing, position) if position in listing.extras else sizes[position]
-        if not is_regular(modes[position]):
+    columns = zip(where, offsets, lengths, listing.column(MODE), strict=True)
+    for position, (chunk, offset, length, mode) in enumerate(columns):
+        if mode & _TYPE != _REGULAR:
             if chunk != NONE:
                 raise MalformedObjectError(f"{what}: contents for an entry that is no file")
             contents.append(None)
-        elif chunk < len(ids) and 0 < length <= MAX_CHUNK_BYTES - offsets[position]:
-            contents.append(Extent(ids[chunk], offsets[position], length))
+        elif chunk < known and 0 < length <= MAX_CHUNK_BYTES - offset:
+            contents.append(Extent(ids[chunk], offset, length))
         else:
             contents.append(_elsewhere(body, position, (chunk, length), what))
     return contents
