@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from vaultd.format.pack import Record
 from vaultd.format.session import PartRef
-from vaultd.vault.index_file import IndexFile, SessionRow
+from vaultd.vault.index_file import DEAD, IndexFile, SessionRow
 
 _LENGTH = 0xFFFFFF
 
@@ -105,6 +105,8 @@ class ChunkIndex(IndexFile):
     def inherit(self, dead: int, since: int, kept: set[bytes]) -> int:
         """Let a session hold what a dead one held, as far as it is in ``kept``; forget the rest.
 
+        Only then the dead one is marked so: until then a later session can still take it over.
+
         Returns:
             How many packs were taken over.
         """
@@ -120,6 +122,7 @@ class ChunkIndex(IndexFile):
             self.hold_numbers(taken, since)
             self._drop([number for number, sha256 in rows if sha256 not in kept])
             db.execute("DELETE FROM holding WHERE since=?", (dead,))
+            self.mark([dead], DEAD)
             return len(taken)
 
     def avoid(self, packs: Iterable[int]) -> None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vaultd.backends.base import Backend, ObjectInfo
+from vaultd.backends.base import Backend
 from vaultd.core.clock import Clock
 from vaultd.core.errors import (
     BrokenChainError,
@@ -23,6 +23,7 @@ from vaultd.core.errors import (
     KeyringError,
     LockedError,
     ObjectExistsError,
+    ObjectNotFoundError,
 )
 from vaultd.core.events import Note, Observer
 from vaultd.core.snapshot import SessionId
@@ -171,6 +172,10 @@ def _row(seq: int, store_id: bytes, started_ns: int) -> SessionRow:
     )
 
 
+def _dead_row(seq: int) -> SessionRow:
+    return replace(_row(seq, b"", 0), state=DEAD)
+
+
 def _dead_sessions(host: HostVault, locks: Path) -> tuple[int, ...]:
     """Return own sessions that began and ended without an outcome, as far as known here."""
     dead = []
@@ -219,27 +224,25 @@ def _close_dead(host: HostVault, dead: int, seq: int) -> bool:
     try:
         host.backend.put(layout.outcome(session), sign_object(OUTCOME, body, host.keys.signer))
     except ObjectExistsError:
-        root = _committed_root(host, session)
-        if root is not None:
-            _learn(host, *root)
-            return False
-    host.index.mark([dead], DEAD)
+        return not _take_in(host, session)
     return True
 
 
 def _take_over(host: HostVault, adopted: tuple[int, ...], seq: int) -> None:
     taken = 0
+    listed = ListedPacks(host)
     for dead in adopted:
-        listed = {layout.hashed_of(info.name)[1] for info in _packs_of(host, dead)}
-        taken += host.index.inherit(dead, seq, listed)
+        # The dead session may have taken over packs of others that had died before it.
+        kept = {
+            row.sha256
+            for row in host.index.packs_held([dead])
+            if row.part is None and listed.size(row.seq, row.sha256) == row.size
+        }
+        taken += host.index.inherit(dead, seq, kept)
     if taken:
         host.observer(
             Note(text=f"resuming: {taken} packs of an interrupted run need not be uploaded again")
         )
-
-
-def _packs_of(host: HostVault, seq: int) -> Iterator[ObjectInfo]:
-    return host.backend.list(f"{layout.PACKS}{host.session_id(seq)}/")
 
 
 def _read_log(host: HostVault) -> tuple[LogHead, bool]:
@@ -270,12 +273,10 @@ def recover(host: HostVault) -> int:
         highest = max(highest, seq)
         if seq in known and known[seq].state != OPEN:
             continue
-        root = _committed_root(host, host.session_id(seq))
-        if root is not None:
-            _learn(host, *root)
+        if _take_in(host, host.session_id(seq)):
             learned += 1
-        else:
-            host.index.save_session(replace(_row(seq, b"", 0), state=DEAD))
+        elif seq not in known:
+            host.index.save_session(_dead_row(seq))
     for info in host.backend.list(f"{layout.SESSIONS}{host.keys.host}/"):
         seq = layout.session_of(info.name).seq
         highest = max(highest, seq)
@@ -288,10 +289,25 @@ def recover(host: HostVault) -> int:
     return highest
 
 
-def _committed_root(host: HostVault, session: SessionId) -> tuple[RootBody, bytes] | None:
-    data = host.backend.get(layout.outcome(session))
-    body = roots.open_outcome(data, session, host.trust)
-    return (body, hashing.sha256(data)) if isinstance(body, RootBody) else None
+def _take_in(host: HostVault, session: SessionId) -> bool:
+    """Look at the outcome of a session; when it committed, learn what its snapshot holds.
+
+    What cannot be believed or read any more is told, and nothing is built on it: a backup is never
+    skipped.
+    """
+    committed = False
+    try:
+        data = host.backend.get(layout.outcome(session))
+        body = roots.open_outcome(data, session, host.trust)
+        committed = isinstance(body, RootBody)
+        if isinstance(body, RootBody):
+            _learn(host, body, hashing.sha256(data))
+    except (IntegrityError, KeyringError, ObjectNotFoundError) as error:
+        text = f"ALARM: session {session}: {error.message}; nothing new is built on it"
+        host.observer(Note(text=text, warning=True))
+        if committed:
+            host.index.save_session(_dead_row(session.seq))
+    return committed
 
 
 def _learn(host: HostVault, root: RootBody, sha256: bytes) -> None:
