@@ -45,7 +45,8 @@ li { display: flex; gap: 2mm; white-space: nowrap }
 li b { font-weight: 400; color: #555; min-width: 1.6em; text-align: right }
 .row { display: flex; gap: 8mm; align-items: flex-start }
 .row svg { flex: none; width: 44mm; height: 44mm }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 1mm 5mm; margin: 0 }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: 1mm 5mm; margin: 0;
+  align-items: baseline }
 dt { color: #333 } dd { margin: 0; overflow-wrap: anywhere }
 code, dd, pre { font: 10pt ui-monospace, "DejaVu Sans Mono", monospace }
 pre { border: .5pt solid #777; padding: 2mm 3mm; margin: 1.5mm 0; white-space: pre-wrap;
@@ -159,10 +160,11 @@ def _asking(sheet: RecoverySheet) -> str:
             "Commands that change who may do what ask for these words, or for the admin key file "
             "and its passphrase."
         )
+    access = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to what the storage provider gave you"
     return (
         "On any machine with vaultd. It asks for these words, and whether the fingerprint is the "
-        "one above: it must be, letter by letter. For S3, set AWS_ACCESS_KEY_ID and "
-        "AWS_SECRET_ACCESS_KEY first."
+        "one above: it must be, letter by letter."
+        + (f" Before that, {access}." if sheet.location.startswith("s3:") else "")
     )
 
 

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from vaultd.core.events import Advanced, Event, Found, PhaseStarted, Problem
 from vaultd.core.snapshot import Counts, Kind
-from vaultd.core.tree import MODE, SIZE, is_regular
+from vaultd.core.tree import MODE, SIZE, is_regular, join
 from vaultd.format.session import RootBody
 from vaultd.pipeline.backup import BackupRequest, MakeCapture, tree_path
 from vaultd.pipeline.base_tree import BaseTree, CachedBlock, open_cache
@@ -22,6 +22,8 @@ from vaultd.vault.host import HostVault, domain_keys
 from vaultd.vault.index_file import COMMITTED, SessionRow
 
 _REPORT_S = 0.1
+_REMEMBERED = 1000
+"""Touched entries looked at again in the end: many more than there are folders on a way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +80,7 @@ def preview(host: HostVault, request: BackupRequest, make_capture: MakeCapture) 
         for scanned in capture.scan():
             look.take(scanned, base.overlapping(scanned.listing))
         look.leave()
+        look.ignore_way(capture.facts().roots)
     return look.result(decision, compared=stream is not None)
 
 
@@ -108,6 +111,7 @@ class _Look:
         self._data_read = self._gone = self._touched = 0
         self._problems: list[Problem] = []
         self._warnings: list[Problem] = []
+        self._touched_paths: list[bytes] = []
         self._path: bytes | None = None
         self._here: set[bytes] = set()
         self._known: set[bytes] = set()
@@ -148,6 +152,13 @@ class _Look:
         self._here.clear()
         self._known.clear()
 
+    def ignore_way(self, store_roots: tuple[bytes, ...]) -> None:
+        """Leave out folders on the way to the roots: others write into them all the time."""
+        way = {root[1:] for root in store_roots}
+        self._touched -= sum(
+            any(root.startswith(path + b"/") for root in way) for path in self._touched_paths
+        )
+
     def _compare(
         self, scanned: Scanned, position: int, old: tuple[CachedBlock, int] | None
     ) -> None:
@@ -162,6 +173,8 @@ class _Look:
                 return
         if not is_regular(listing.get(MODE, position)):
             self._touched += 1
+            if len(self._touched_paths) < _REMEMBERED:
+                self._touched_paths.append(join(listing.path, listing.names[position]))
             return
         self._tally.files_read += 1
         self._data_read += listing.get(SIZE, position)
