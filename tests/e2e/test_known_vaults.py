@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.vaults.facts import Facts, facts_of
 from vaultd.backends.local import LocalBackend
 from vaultd.crypto import recovery
 from vaultd.crypto.secret import Secret
+from vaultd.format.keys import VAULT_FORMAT
 from vaultd.vault.sheets import recovery_seed
 
 TOP = Path(__file__).parents[2]
@@ -37,9 +39,16 @@ def known(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture
-def desk(known: Path, tmp_path: Path) -> Desk:
-    seed = recovery.from_words((known / "words").read_text("utf-8"))
-    backend = LocalBackend(known / "vault")
+def vault(known: Path, tmp_path: Path) -> Path:
+    with tarfile.open(known / "vault.tar") as archive:
+        archive.extractall(tmp_path, filter="data")
+    return tmp_path / "vault"
+
+
+@pytest.fixture
+def desk(known: Path, vault: Path, tmp_path: Path) -> Desk:
+    seed = recovery.from_words((known / "words.txt").read_text("utf-8"))
+    backend = LocalBackend(vault)
     return Desk(vault=Vault(recovery=seed), backend=backend, folder=tmp_path / "desk")
 
 
@@ -48,7 +57,7 @@ def tree_in(target: Path, known: Path) -> Facts:
 
 
 def test_there_is_a_vault_of_every_format() -> None:
-    assert {"v1"} == {path.name.partition("-")[0] for path in KNOWN}
+    assert {f"v{VAULT_FORMAT}"} == {path.name.partition("-")[0] for path in KNOWN}
 
 
 def test_vaultd_restores_it(known: Path, desk: Desk, tmp_path: Path) -> None:
@@ -78,9 +87,9 @@ def test_its_key_file_opens_it(known: Path, desk: Desk) -> None:
     assert desk.keys.epochs == other.keys.epochs
 
 
-def test_the_rescue_reader_restores_it(known: Path, tmp_path: Path) -> None:
+def test_the_rescue_reader_restores_it(known: Path, vault: Path, tmp_path: Path) -> None:
     expected = expected_of(known)
-    command = [sys.executable, str(RESCUE), str(known / "vault"), "--key", str(known / "words")]
+    command = [sys.executable, str(RESCUE), str(vault), "--key", str(known / "words.txt")]
     command += ["--fingerprint", expected["fingerprint"]]
     for name, tree in expected["trees"].items():
         host, _, number = name.partition("/")

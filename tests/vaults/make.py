@@ -13,6 +13,7 @@ import os
 import random
 import shutil
 import sys
+import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -198,7 +199,7 @@ def furnish() -> None:
 def make(place: Path) -> None:
     """Make the vault, its keys, and what it must give back."""
     with tempfile.TemporaryDirectory() as state:
-        maker = Maker(place / "vault", Path(state))
+        maker = Maker(Path(state) / "vault", Path(state))
         furnish()
         settle()
         made = [maker.back_up(Kind.FULL)]
@@ -216,6 +217,8 @@ def make(place: Path) -> None:
         settle()
         made.append(maker.back_up(Kind.DIFFERENTIAL))
         maker.keep(made[0][0], made[1][0])
+        with tarfile.open(place / "vault.tar", "x") as archive:
+            archive.add(Path(state) / "vault", "vault")
     live = [made[0], *made[2:]]
     expected = {
         "fingerprint": maker.admin.trust.fingerprints[0],
@@ -228,7 +231,7 @@ def make(place: Path) -> None:
         "trees": {str(one.session): facts for one, facts in live},
     }
     (place / "expected.json").write_text(json.dumps(expected, indent=1, sort_keys=True) + "\n")
-    (place / "words").write_text(recovery.to_words(maker.seed) + "\n")
+    (place / "words.txt").write_text(recovery.to_words(maker.seed) + "\n")
     (place / "stick.json").write_text(stick)
 
 
