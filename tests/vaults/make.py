@@ -221,7 +221,7 @@ def make(place: Path) -> None:
             archive.add(Path(state) / "vault", "vault")
     live = [made[0], *made[2:]]
     expected = {
-        "fingerprint": maker.admin.trust.fingerprints[0],
+        "fingerprint": maker.created.trust.fingerprints[0],
         "passphrase": PASSPHRASE,
         "source": str(SOURCE),
         "kinds": {str(one.session): str(one.kind) for one, _ in live},
