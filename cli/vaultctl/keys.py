@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from vaultd.vault.trust import Trust
 from vaultd.wiring import Backend, Secret, Signer
 
 _TRIES = 3
+_SHEET_ROW = re.compile(r"^ *(?:[0-9]+ [a-z]+ *){4}$", re.MULTILINE)
 
 T = TypeVar("T")
 
@@ -127,9 +129,17 @@ def _asked(app: App, what: str, use: Callable[[str, Secret | None], T]) -> T:
     return _with_passphrase(app, what, text, use)
 
 
+def _words_on(text: str) -> str:
+    """Return the words on a sheet as `vaultctl.sheets` writes it; any other text as it is."""
+    rows = " ".join(_SHEET_ROW.findall(text)).split()
+    numbers, words = rows[::2], rows[1::2]
+    is_sheet = bool(words) and numbers == [str(at) for at in range(1, len(words) + 1)]
+    return " ".join(words) if is_sheet else text
+
+
 def _with_passphrase(app: App, what: str, text: str, use: Callable[[str, Secret | None], T]) -> T:
     if not needs_passphrase(text):
-        return use(text, None)
+        return use(_words_on(text), None)
     if app.passphrase is not None:
         return use(text, app.passphrase)
     if not prompts.can_ask():

@@ -16,7 +16,7 @@ from vaultd.core.snapshot import Snapshot
 
 _LATEST = re.compile(r"latest(?:~(\d{1,6}))?")
 _SESSION = re.compile(r"([a-z0-9][a-z0-9-]{0,39})/(\d{1,10})")
-_ID = re.compile(r"[0-9a-f]{2,64}")
+_ID = re.compile(r"[0-9a-f]{1,64}")
 _SHOWN = 8
 """Candidates named in the message about an ambiguous reference."""
 

@@ -44,6 +44,7 @@ def command(
         doomed = named(listed, snapshots, filter_of(app, chosen))
         if not even_the_last:
             _keep_one(listed, doomed)
+        _check_answerable(yes=yes or dry_run)
         for snapshot in doomed:
             if app.output.json:
                 app.output.record("forget", {"snapshot": snapshot.id, "dry_run": dry_run})
@@ -71,10 +72,13 @@ def _keep_one(listed: Listed, doomed: Sequence[Snapshot]) -> None:
             )
 
 
-def _ask(count: int) -> None:
-    if not prompts.can_ask():
+def _check_answerable(*, yes: bool) -> None:
+    if not yes and not prompts.can_ask():
         raise ConfigError(
             "forgetting cannot be undone, and nobody is here to confirm it", hint="Give --yes."
         )
+
+
+def _ask(count: int) -> None:
     if not prompts.ask_yes(f"Forget {plural(count, 'snapshot')}, for good?"):
         raise ConfigError("it was not confirmed, so nothing was forgotten")

@@ -115,7 +115,7 @@ def test_a_path_may_follow_after_a_colon(text: str, path: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "yesterday", "latest~", "latest~-1", "f", "web1/", "WEB1/1", "12 34", "0x12"]
+    "text", ["", "yesterday", "latest~", "latest~-1", "g", "web1/", "WEB1/1", "12 34", "0x12"]
 )
 def test_what_is_no_reference_is_refused_with_the_forms_that_are(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
