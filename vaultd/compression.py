@@ -119,7 +119,6 @@ def _check_frame(body: Buffer, raw_len: int) -> None:
 def _parameters(level: Level) -> zstandard.ZstdCompressionParameters:
     if level == "better":
         return zstandard.ZstdCompressionParameters.from_level(3, source_size=_CHUNK_BYTES)
-    # The fast strategy with a hash table for 1 MiB: the size of level 3 at the speed of level 2.
-    return zstandard.ZstdCompressionParameters.from_level(
-        3, source_size=_CHUNK_BYTES, strategy=zstandard.STRATEGY_FAST, hash_log=17, min_match=6
-    )
+    # With chunks of 1 MiB, level 2 is a fast strategy with a hash table of that size: it stores
+    # as little as other fast strategies with larger ones, in a tenth less time.
+    return zstandard.ZstdCompressionParameters.from_level(2, source_size=_CHUNK_BYTES)

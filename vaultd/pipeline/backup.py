@@ -22,7 +22,7 @@ from vaultd.pipeline.intake import Intake, Tally
 from vaultd.pipeline.reporting import Progress
 from vaultd.pipeline.storing import Storing
 from vaultd.pipeline.tree_writer import TreeWriter
-from vaultd.pipeline.workers import Buffers
+from vaultd.pipeline.workers import Buffers, rare_collection
 from vaultd.policy.chain import ChainRule
 from vaultd.stores.base import Capture
 from vaultd.vault.commit import Captured
@@ -194,6 +194,7 @@ class _Run:
     def _store(self, capture: Capture) -> tuple[tuple[TreeChunk, ...], Tally]:
         writer, request = self._session.writer, self._request
         with (
+            rare_collection(),
             _fresh(self.cache_path) as cache,
             _base_stream(self._host, self._session, request) as base,
             Storing(

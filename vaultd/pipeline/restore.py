@@ -31,7 +31,7 @@ from vaultd.pipeline.browse import Stored
 from vaultd.pipeline.distribute import Distributor, pieces_of
 from vaultd.pipeline.reporting import Progress
 from vaultd.pipeline.select import Part, Selection, Selector
-from vaultd.pipeline.workers import Crew
+from vaultd.pipeline.workers import Crew, rare_collection
 from vaultd.stores.base import Destination, OwnerNames, Target, TargetFolder
 from vaultd.vault.reader import SnapshotReader
 
@@ -223,7 +223,10 @@ class _Restore:
         progress = Progress(self._clock, self._observer)
         extras = _Extras() if deletes else None
         decompressor = Decompressor()
-        with Crew("restore", self._request.workers, 2, Decompressor) as crew:
+        with (
+            rare_collection(),
+            Crew("restore", self._request.workers, 2, Decompressor) as crew,
+        ):
             distributor = Distributor(self._reader, crew)
             for part in self._parts():
                 folder = target.folder(part.path)

@@ -5,9 +5,11 @@ This module must know nothing of what the jobs do. It is the only place that sta
 
 from __future__ import annotations
 
+import gc
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -104,6 +106,20 @@ class Crew(Generic[Tool]):
                 del job, release, item
                 self._jobs.task_done()
         self._jobs.task_done()
+
+
+@contextmanager
+def rare_collection() -> Iterator[None]:
+    """Let Python look for cycles less often: bulk work makes millions of small values and none.
+
+    Looking for them every 700 values costs a tenth of the time of a scan.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(50_000, 20, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 class Buffers:

@@ -15,7 +15,7 @@ from typing import Self
 
 from vaultd.core.clock import Clock
 from vaultd.core.events import Found, Observer, Problem, ProblemKind
-from vaultd.core.tree import CTIME, INO, MODE, MTIME, SIZE, UID, Extra, join
+from vaultd.core.tree import CTIME, INO, MODE, MTIME, SIZE, UID, Extra, Listing, join
 from vaultd.stores.base import Scanned, SourceFacts
 from vaultd.stores.files.attributes import AttributeReader, rdev_of, segments_of
 from vaultd.stores.files.descriptors import DIRECTORY_FLAGS, FILE_FLAGS, Opener
@@ -89,7 +89,7 @@ class FilesCapture:
         for position in positions:
             mode = listing.get(MODE, position)
             try:
-                extra = self._special(listing.names[position], mode)
+                extra = self._special(listing, position, mode)
             except OSError as error:
                 self.fail(scanned, position, error)
                 continue
@@ -172,14 +172,20 @@ class FilesCapture:
         listing, folder = scanned.listing, self._walk.here.fd
         names, stats = listing.names, listing.stats
         owners, sizes = UID * len(names), SIZE * len(names)
-        open_file, advise, willneed = self._opener.open, os.posix_fadvise, os.POSIX_FADV_WILLNEED
+        open_file, flags = os.open, self._opener.flags_to_try
+        advise, willneed = os.posix_fadvise, os.POSIX_FADV_WILLNEED
         opened = []
         for position in positions:
             try:
-                fd = open_file(names[position], folder, FILE_FLAGS, stats[owners + position])
-            except OSError as error:
-                self.fail(scanned, position, error)
-                continue
+                fd = open_file(names[position], flags, dir_fd=folder)
+            except OSError:
+                try:
+                    fd = self._opener.open(
+                        names[position], folder, FILE_FLAGS, stats[owners + position]
+                    )
+                except OSError as error:
+                    self.fail(scanned, position, error)
+                    continue
             opened.append((position, fd))
             size = stats[sizes + position]
             if size:
@@ -224,11 +230,11 @@ class FilesCapture:
             listing.extras[position] = extra
         return True
 
-    def _special(self, name: bytes, mode: int) -> Extra | None:
-        here = self._walk.here
+    def _special(self, listing: Listing, position: int, mode: int) -> Extra | None:
+        here, name = self._walk.here, listing.names[position]
         if stat.S_ISDIR(mode):
             return self._directory(name)
-        extra = Extra()
+        extra = listing.extras.get(position, Extra())
         if stat.S_ISLNK(mode):
             extra.link_target = os.readlink(name, dir_fd=here.fd)
         else:

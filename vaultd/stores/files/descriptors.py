@@ -20,6 +20,11 @@ class Opener:
     def __init__(self) -> None:
         self._refused: set[int] = set()
 
+    @property
+    def flags_to_try(self) -> int:
+        """Flags to try on any file; when they fail, `open` knows what is right for its owner."""
+        return FILE_FLAGS | os.O_NOATIME
+
     def open(self, name: bytes, folder: int, flags: int, owner: int = -1) -> int:
         """Open an entry for reading and return the descriptor.
 
