@@ -6,169 +6,73 @@ before it, after its effect and before its answer, and with half of its body sto
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.support.crash import AFTER, BEFORE, KilledError, in_child, kill_at
+from tests.support.crash import (
+    BEFORE,
+    HALF,
+    BucketStage,
+    ChildError,
+    Death,
+    KilledError,
+    Lines,
+    Stage,
+    deaths,
+    in_child,
+)
+from tests.support.seaweed import Seaweed
 from tests.support.trees import differences, snapshot_of
-from tests.support.vaults import Desk, Machine, Scene
+from tests.support.vaults import Scene
 from vaultd.backends.base import Backend
-from vaultd.backends.local import LocalBackend
-from vaultd.backends.wrappers.faults import Fault, FaultKind, Step, during
-from vaultd.backends.wrappers.faulty import Faulty
-from vaultd.core.snapshot import Kind, Snapshot
+from vaultd.core.snapshot import Kind
 
-HALF = "half body"
-ONE_BY_ONE = {"workers": 1, "uploads": 1}
-"""One thread of each kind, so that operations come in nearly the same order every time."""
+MANY = 30
 
-
-@dataclass(frozen=True)
-class Death:
-    """When a process dies: at which call of the backend, and at which moment of it."""
-
-    step: Step
-    moment: str
-
-    def on(self, backend: Backend) -> Faulty:
-        """Return a backend on which the process dies."""
-        number = self.step.number
-        if self.moment == HALF:
-            plan = during(number, number, Fault(kind=FaultKind.HALF_BODY))
-            return Faulty(backend, plan, hook=kill_at(number, AFTER))
-        return Faulty(backend, hook=kill_at(number, self.moment))
-
-
-def deaths(act: Callable[[Backend], object], backend: Backend) -> list[Death]:
-    """Do something once, unharmed, and return all the moments at which it might have died."""
-    steps: list[Step] = []
-
-    def hook(step: Step, moment: str) -> None:
-        if moment == BEFORE:
-            steps.append(step)
-
-    act(Faulty(backend, hook=hook))
-    found = [Death(step, moment) for step in steps for moment in (BEFORE, AFTER)]
-    return found + [Death(step, HALF) for step in steps if step.operation == "put"]
-
-
-class Stage:
-    """A scene at which processes die, each time from the same beginning.
-
-    Args:
-        scene: As it is at the beginning.
-        folder: Where copies of it are made.
-    """
-
-    def __init__(self, scene: Scene, folder: Path) -> None:
-        self.scene = scene
-        self.folder = folder
-        self.kind = Kind.INCREMENTAL if scene.seen else Kind.FULL
-        self._now = snapshot_of(scene.box)
-        self._once: list[int] = []
-        self._before = {snapshot.session.seq: expected for snapshot, expected in scene.seen}
-
-    def begin(self) -> None:
-        """Go back to the beginning."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        shutil.copytree(self.scene.folder / "vault", self.folder / "vault")
-        if self.scene.machine.state.exists():
-            shutil.copytree(self.scene.machine.state, self.folder / "state")
-
-    @property
-    def backend(self) -> Backend:
-        return LocalBackend(self.folder / "vault")
-
-    @property
-    def desk(self) -> Desk:
-        return replace(self.scene.desk, backend=self.backend, folder=self.folder / "desk")
-
-    def back_up(self, backend: Backend, randomness: Callable[[int], bytes] = os.urandom) -> int:
-        """Run a backup; return the number of its session."""
-        state = self.folder / "state"
-        machine = Machine(vault=self.scene.vault, backend=backend, state=state, random=randomness)
-        report = machine.back_up(self.scene.tree, kind=self.kind, wanted=ONE_BY_ONE)
-        assert () == report.problems
-        return report.snapshot.session.seq
-
-    def deaths(self) -> list[Death]:
-        """Return all the moments at which the backup might die."""
-        self.begin()
-        found = deaths(self.back_up_alike, self.backend)
-        self._once = self.packs()
-        return found
-
-    def back_up_alike(self, backend: Backend) -> int:
-        """Run a backup that makes the same choices every time."""
-        return self.back_up(backend, random.Random(4).randbytes)
-
-    def die(self, death: Death) -> None:
-        """Run a backup that dies; it may also be over before."""
-        backend = death.on(self.backend)
-        with suppress(KilledError):
-            in_child(lambda: self.back_up_alike(backend))
-
-    def go_on(self, deaths: int = 1, *, torn: bool = False) -> None:
-        """Run the backup that follows, and look at everything.
-
-        Args:
-            deaths: How many runs have died before.
-            torn: The backend may have kept half of an outcome, which no backend of ours does. It
-                must not stop anything, and is told of each time.
-        """
-        made = in_child(lambda: self.back_up(self.backend))
-        report = self.desk.check()
-        assert torn or report.damages == ()
-        assert all(damage.reason.startswith("outcome snap/") for damage in report.damages)
-        snapshots = self.snapshots()
-        assert made == snapshots[-1].session.seq
-        if len(snapshots) == len(self._before) + 1:
-            # Of each run that died no more is lost than the one pack that was on its way.
-            assert sum(self.packs()) <= sum(self._once) + deaths * max(self._once)
-        for snapshot in snapshots:
-            self.expect_restorable(snapshot)
-
-    def snapshots(self) -> list[Snapshot]:
-        desk = self.desk
-        with desk.catalog() as catalog:
-            return catalog.snapshots(desk.trust, desk.keys.domain)
-
-    def expect_restorable(self, snapshot: Snapshot) -> None:
-        target = self.folder / f"restored-{snapshot.session.seq}"
-        assert () == self.desk.restore(snapshot, target).problems
-        expected = self._before.get(snapshot.session.seq, self._now)
-        assert [] == differences(expected, snapshot_of(f"{target}{self.scene.box}"))
-
-    def packs(self) -> list[int]:
-        """Return the sizes of all packs in the vault."""
-        return [info.size for info in self.backend.list("packs/")]
-
-    def try_all(self, moments: Sequence[Death]) -> list[str]:
-        """Die at each of these moments and go on; return what went wrong."""
-        failures = []
-        for death in moments:
-            self.begin()
-            self.die(death)
-            try:
-                self.go_on(torn=death.moment == HALF)
-            except Exception as error:  # noqa: BLE001 - each is one line of the verdict
-                failures.append(f"{death}: {error!r}")
-        return failures
+PROTOCOL = tuple(
+    f"vaultd/{name}.py"
+    for name in (
+        "pipeline/backup",
+        "vault/catalog",
+        "vault/chunk_index",
+        "vault/commit",
+        "vault/host",
+        "vault/index_file",
+        "vault/local_db",
+        "vault/session",
+        "vault/writer",
+    )
+)
+RESTORING = tuple(
+    f"vaultd/{name}.py"
+    for name in (
+        "pipeline/restore",
+        "stores/files/folder",
+        "stores/files/links",
+        "stores/files/metadata",
+        "stores/files/pending",
+        "stores/files/place",
+        "stores/files/site",
+        "stores/files/target",
+    )
+)
+"""Modules between whose lines a process may die."""
 
 
 def scene_of(folder: Path) -> Scene:
     """Return a scene with large files, small ones and a link."""
     scene = Scene(folder)
     source = random.Random(1)
-    for number in range(4):
-        scene.write(f"large/{number}", source.randbytes(600_000))
+    for number in range(3):
+        scene.write(f"large/{number}", source.randbytes(530_000))
     for number in range(10):
         scene.write(f"small/{number % 3}/{number}", source.randbytes(3000))
     (scene.tree / "link").symlink_to("small/1")
@@ -177,7 +81,7 @@ def scene_of(folder: Path) -> Scene:
 
 def change(scene: Scene) -> None:
     """Change a scene's folder a little."""
-    scene.write("large/4", random.Random(2).randbytes(700_000))
+    scene.write("large/3", random.Random(2).randbytes(530_000))
     scene.write("small/0/0", b"changed")
     (scene.tree / "small" / "1" / "1").unlink()
 
@@ -189,19 +93,25 @@ def full(tmp_path: Path) -> Stage:
 
 
 @pytest.fixture
-def incremental(tmp_path: Path) -> Stage:
-    """There is a snapshot, the folder has changed, and an incremental backup is about to run."""
+def changed(tmp_path: Path) -> Scene:
+    """There is a snapshot, and the folder has changed."""
     scene = scene_of(tmp_path / "scene")
     scene.back_up(Kind.FULL)
     change(scene)
-    return Stage(scene, tmp_path / "stage")
+    return scene
+
+
+@pytest.fixture
+def incremental(changed: Scene, tmp_path: Path) -> Stage:
+    """An incremental backup is about to run."""
+    return Stage(changed, tmp_path / "stage")
 
 
 @pytest.mark.timeout(600)
 def test_a_full_backup_may_die_at_every_storage_operation(full: Stage) -> None:
     moments = full.deaths()
 
-    assert len(moments) > 30
+    assert len(moments) > MANY
     assert [] == full.try_all(moments)
 
 
@@ -209,22 +119,172 @@ def test_a_full_backup_may_die_at_every_storage_operation(full: Stage) -> None:
 def test_an_incremental_backup_may_die_at_every_storage_operation(incremental: Stage) -> None:
     moments = incremental.deaths()
 
-    assert len(moments) > 30
+    assert len(moments) > MANY
     assert [] == incremental.try_all(moments)
 
 
+@pytest.mark.timeout(600)
 def test_nothing_is_uploaded_again_after_several_deaths(full: Stage) -> None:
     moments = full.deaths()
     commit = max(moments, key=lambda death: death.step.number)
-    failures = []
-    for second in moments:
-        full.begin()
-        full.die(replace(commit, moment=BEFORE))
-        full.die(second)
-        full.die(second)
-        try:
-            full.go_on(deaths=3, torn=second.moment == HALF)
-        except Exception as error:  # noqa: BLE001 - each is one line of the verdict
-            failures.append(f"{second}: {error}"[:700])
 
+    def die(death: Death) -> None:
+        full.die(replace(commit, moment=BEFORE))
+        full.die(death)
+        full.die(death)
+
+    failures = [
+        full.failure_of(partial(die, death), deaths=3, torn=death.moment == HALF)
+        for death in moments
+    ]
+
+    assert [] == list(filter(None, failures))
+
+
+def test_backups_into_a_bucket_may_die(changed: Scene, tmp_path: Path, seaweed: Seaweed) -> None:
+    with BucketStage(changed, tmp_path / "stage", seaweed) as stage:
+        moments = stage.deaths()
+
+        assert [] == stage.try_all(moments[:: len(moments) // 15])
+
+
+@pytest.mark.nightly
+def test_backups_into_a_bucket_may_die_at_every_storage_operation(
+    changed: Scene, tmp_path: Path, seaweed: Seaweed
+) -> None:
+    with BucketStage(changed, tmp_path / "stage", seaweed) as incremental:
+        assert [] == incremental.try_all(incremental.deaths())
+    with BucketStage(scene_of(tmp_path / "fresh"), tmp_path / "stage", seaweed) as full:
+        assert [] == full.try_all(full.deaths())
+
+
+def test_a_backup_may_die_at_any_time(incremental: Stage) -> None:
+    incremental.deaths()
+    began = time.monotonic()
+    incremental.deaths()
+    longest_s = time.monotonic() - began
+    source = random.Random(5)
+
+    def die() -> None:
+        with suppress(KilledError), incremental.place() as backend:
+            in_child(
+                lambda: incremental.back_up(backend), kill_after_s=source.uniform(0, longest_s)
+            )
+
+    failures = [incremental.failure_of(die) for _ in range(20)]
+
+    assert [] == list(filter(None, failures))
+
+
+def backups_to_die(stage: Stage, count: int) -> tuple[list[str], int]:
+    """Let a backup die after so many of its lines; return what went wrong, and all its lines."""
+
+    def act(last: int = 0) -> int:
+        lines = Lines(PROTOCOL, last)
+        with stage.place() as backend:
+            lines.watch()
+            stage.back_up_alike(backend)
+        return lines.count
+
+    def die(last: int) -> None:
+        with suppress(KilledError):
+            in_child(lambda: act(last))
+
+    stage.deaths()
+    stage.begin()
+    total = in_child(act)
+    chosen = range(1, total + 1, max(1, total // count))
+    failures = [stage.failure_of(partial(die, last)) for last in chosen]
+    return list(filter(None, failures)), total
+
+
+@pytest.mark.timeout(600)
+def test_a_backup_may_die_between_any_two_lines_of_the_protocol(incremental: Stage) -> None:
+    failures, total = backups_to_die(incremental, 40)
+
+    assert total > 300
     assert [] == failures
+
+
+@pytest.mark.nightly
+def test_backups_may_die_between_all_lines_of_the_protocol(incremental: Stage, full: Stage) -> None:
+    assert [] == backups_to_die(incremental, 10_000)[0]
+    assert [] == backups_to_die(full, 10_000)[0]
+
+
+class Homecoming:
+    """A restore that dies again and again, each time into a new place.
+
+    Args:
+        scene: With a snapshot.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.target = scene.folder / "home"
+        self.desk = scene.new_desk()
+
+    def restore(self, backend: Backend | None = None) -> None:
+        desk = replace(self.desk, backend=backend or self.scene.backend, workers=1)
+        snapshot, _ = self.scene.seen[-1]
+        assert () == desk.restore(snapshot, self.target).problems
+
+    def failure_of(self, die: Callable[[], object]) -> str:
+        """Begin, die, go on; return what went wrong, or nothing."""
+        shutil.rmtree(self.target, ignore_errors=True)
+        shutil.rmtree(self.desk.folder, ignore_errors=True)
+        with suppress(KilledError):
+            in_child(die)
+        try:
+            in_child(self.restore)
+        except ChildError as error:
+            return f"after {die}: {error}"
+        found = differences(self.scene.seen[-1][1], snapshot_of(f"{self.target}{self.scene.box}"))
+        return f"after {die}: {found}" if found or self.leftovers() else ""
+
+    def leftovers(self) -> list[Path]:
+        return list(self.target.rglob(".vaultd*"))
+
+
+@pytest.fixture
+def homecoming(changed: Scene) -> Homecoming:
+    changed.back_up(Kind.INCREMENTAL)
+    return Homecoming(changed)
+
+
+def test_a_restore_may_die_at_every_storage_operation(homecoming: Homecoming) -> None:
+    moments = deaths(homecoming.restore, homecoming.scene.backend)
+
+    assert len(moments) > MANY
+    backend = homecoming.scene.backend
+    failures = [
+        homecoming.failure_of(partial(homecoming.restore, death.on(backend))) for death in moments
+    ]
+    assert [] == list(filter(None, failures))
+
+
+def restores_to_die(homecoming: Homecoming, count: int) -> tuple[list[str], int]:
+    """Let a restore die after so many of its lines; return what went wrong, and all its lines."""
+
+    def act(last: int = 0) -> int:
+        lines = Lines(RESTORING, last)
+        lines.watch()
+        homecoming.restore()
+        return lines.count
+
+    total = in_child(act)
+    chosen = range(1, total + 1, max(1, total // count))
+    failures = [homecoming.failure_of(partial(act, last)) for last in chosen]
+    return list(filter(None, failures)), total
+
+
+def test_a_restore_may_die_between_any_two_lines(homecoming: Homecoming) -> None:
+    failures, total = restores_to_die(homecoming, 40)
+
+    assert total > 300
+    assert [] == failures
+
+
+@pytest.mark.nightly
+def test_a_restore_may_die_between_all_lines(homecoming: Homecoming) -> None:
+    assert [] == restores_to_die(homecoming, 100_000)[0]
