@@ -23,6 +23,7 @@ from vaultd.stores.files.attributes import (
     FLAG_NODUMP,
     FS_IOC_GETFLAGS,
     FS_IOC_SETFLAGS,
+    WORTH,
     segments_of,
 )
 from vaultd.stores.files.capture import FilesCapture
@@ -52,11 +53,12 @@ def last_listing(root: Path, heard: Heard | None = None) -> Iterator[tuple[Files
 
 
 def set_flags(path: Path, flags: int) -> None:
-    """Set inode flags; all file systems that tests run on know nodump and noatime."""
+    """Set inode flags that people set; all file systems that tests run on know some of them."""
     fd = os.open(path, os.O_RDONLY)
     word = bytearray(4)
     ioctl(fd, FS_IOC_GETFLAGS, word)
-    ioctl(fd, FS_IOC_SETFLAGS, struct.pack("i", struct.unpack("i", word)[0] | flags))
+    kept = struct.unpack("i", word)[0] & ~WORTH
+    ioctl(fd, FS_IOC_SETFLAGS, struct.pack("i", kept | flags))
     os.close(fd)
 
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Collection
 from vaultd.core.entry import Entry
 from vaultd.core.events import ProblemKind
 from vaultd.core.tree import join, path_key
-from vaultd.stores.files.links import Made
+from vaultd.stores.files.links import Made, made_of
 from vaultd.stores.files.options import Overwrite
 from vaultd.stores.files.pending import PendingFile
 from vaultd.stores.files.place import Place
 from vaultd.stores.files.problems import words_of
-from vaultd.stores.files.safewalk import PART_PREFIX, is_safe_name, remove_entry
+from vaultd.stores.files.safewalk import PART_PREFIX, discard, is_safe_name, remove_entry
 from vaultd.stores.files.site import FILE_PREFIX, Site, part_name
 
 Expected = list[tuple[bytes, Place]]
@@ -59,15 +59,9 @@ class Folder:
         """
         if not self._is_wanted(entry):
             return None
+        if entry.extra.link_group and self._is_linked(entry):
+            return None
         site, place = self._site, self._place
-        if entry.extra.link_group:
-            made = site.links.join(place, entry)
-            if isinstance(made, Made):
-                site.link(made, place, entry)
-                return None
-            if made:
-                site.hold(place)
-                return None
         pending = PendingFile(site, place, entry, pieces)
         with site.lock:
             place.refs += 1
@@ -93,25 +87,19 @@ class Folder:
         make = self._maker(entry)
         if make is None or not self._is_wanted(entry):
             return
-        site, part = self._site, part_name(entry.name)
+        group = entry.extra.link_group
+        if group and self._is_linked(entry):
+            return
         try:
-            folder = site.pool.acquire(self._place)
-            try:
-                try:
-                    make(folder, part)
-                except FileExistsError:
-                    os.unlink(part, dir_fd=folder)
-                    make(folder, part)
-                site.metadata.on_unopened(folder, part, entry)
-                site.into_place(folder, part, entry.name)
-            finally:
-                site.pool.release(self._place)
-        except PermissionError as error:
-            self._refused(entry, error)
+            made = self._make(entry, make)
         except (OSError, ValueError, OverflowError) as error:
+            if group:
+                self._site.links.failed(entry)
             self._failed(entry, error)
         else:
-            site.count("others")
+            self._site.count("others")
+            if group:
+                self._site.links.finished(entry, made)
 
     def surplus(self, names: Collection[bytes]) -> list[bytes]:
         """Return the names in this directory that a snapshot does not have, ascending.
@@ -204,7 +192,7 @@ class Folder:
         if site.judge.replaces(entry, there):
             return True
         if entry.extra.link_group and stat.S_ISREG(there.st_mode):
-            made = Made(self._place.path, entry.name, (there.st_dev, there.st_ino))
+            made = made_of(there, self._place.path, entry.name)
             if site.options.overwrite is Overwrite.IF_CHANGED and not site.links.keep(entry, made):
                 return True
         site.count("kept")
@@ -228,14 +216,42 @@ class Folder:
             return None
         return lambda folder, name: os.mknod(name, kind | 0o600, device, dir_fd=folder)
 
-    def _refused(self, entry: Entry, error: PermissionError) -> None:
-        if stat.S_IFMT(entry.mode) in {stat.S_IFCHR, stat.S_IFBLK}:
-            self._site.shortfalls.add("device files", words_of(error), entry.full_path)
-        else:
-            self._failed(entry, error)
+    def _make(self, entry: Entry, make: Callable[[int, bytes], None]) -> Made:
+        site, part = self._site, part_name(entry.name)
+        folder = site.pool.acquire(self._place)
+        try:
+            try:
+                make(folder, part)
+            except FileExistsError:
+                os.unlink(part, dir_fd=folder)
+                make(folder, part)
+            try:
+                site.metadata.on_unopened(folder, part, entry)
+                status = os.stat(part, dir_fd=folder, follow_symlinks=False)
+                site.into_place(folder, part, entry.name)
+            except OSError:
+                discard(folder, part)
+                raise
+        finally:
+            site.pool.release(self._place)
+        return made_of(status, self._place.path, entry.name)
+
+    def _is_linked(self, entry: Entry) -> bool:
+        """Make an entry a further name of another one, now or later, if it is not the first."""
+        site, place = self._site, self._place
+        made = site.links.join(place, entry)
+        if isinstance(made, Made):
+            site.link(made, place, entry)
+            return True
+        if made:
+            site.hold(place)
+        return made
 
     def _failed(self, entry: Entry, error: OSError | ValueError | OverflowError) -> None:
-        if isinstance(error, OSError):
+        device = stat.S_IFMT(entry.mode) in {stat.S_IFCHR, stat.S_IFBLK}
+        if device and isinstance(error, PermissionError):
+            self._site.shortfalls.add("device files", words_of(error), entry.full_path)
+        elif isinstance(error, OSError):
             self._site.failed(error, entry.full_path, "make the entry")
         else:  # a NUL in a link target, a device number that no system knows
             self._site.found(

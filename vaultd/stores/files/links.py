@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -16,12 +17,24 @@ class Made:
     Attributes:
         path: Directory that holds it, below the target.
         name: Its name there.
-        identity: Device and inode.
+        identity: What tells it from any other file, one that took over its inode included.
     """
 
     path: bytes
     name: bytes
-    identity: tuple[int, int]
+    identity: tuple[int, ...]
+
+
+def made_of(status: os.stat_result, path: bytes, name: bytes) -> Made:
+    """Return how a file is known again by what ``stat`` says of it."""
+    identity = (
+        status.st_dev,
+        status.st_ino,
+        status.st_mode,
+        status.st_size,
+        status.st_mtime_ns,
+    )
+    return Made(path, name, identity)
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from vaultd.core.entry import Entry
 from vaultd.core.events import ProblemKind
-from vaultd.stores.files.links import Made
+from vaultd.stores.files.links import Made, made_of
 from vaultd.stores.files.place import Place
 from vaultd.stores.files.safewalk import discard, is_same
 from vaultd.stores.files.site import Site, part_name
@@ -43,6 +43,7 @@ class PendingFile:
         "_busy",
         "_identity",
         "_left",
+        "_made",
         "_open",
         "_part",
         "_place",
@@ -65,6 +66,7 @@ class PendingFile:
         self._busy = 0
         self._open = True
         self._identity: tuple[int, int] | None = None
+        self._made: Made | None = None
 
     def write(self, offset: int, piece: Piece) -> None:
         """Write one of the pieces.
@@ -193,8 +195,7 @@ class PendingFile:
         site, place, entry = self._site, self._place, self.entry
         site.metadata.on_file(fd, entry, place.born or site.born_in(place, fd))
         if entry.extra.link_group:
-            status = os.fstat(fd)
-            self._identity = (status.st_dev, status.st_ino)
+            self._made = made_of(os.fstat(fd), place.path, entry.name)
         site.into_place(folder, self._part, entry.name)
         if entry.extra.flags:
             site.set_flags(fd, entry)
@@ -225,10 +226,9 @@ class PendingFile:
                 self._clean_up()
                 site.failed(error, self.entry.full_path, "finish the file")
                 return
-        if self.entry.extra.link_group and self._identity is not None:
-            made = Made(self._place.path, self.entry.name, self._identity)
-            for place, entry in site.links.finished(self.entry, made):
-                site.link(made, place, entry)
+        if self._made is not None:
+            for place, entry in site.links.finished(self.entry, self._made):
+                site.link(self._made, place, entry)
                 site.let_go(place)
         site.let_go(self._place, files=1)
 
@@ -264,10 +264,9 @@ class PendingFile:
 def _write_sparse(fd: int, offset: int, piece: Piece) -> None:
     """Write a piece without its aligned blocks of zeros."""
     view = memoryview(piece)
-    start = 0
-    at = min(-offset % _BLOCK_BYTES, len(view))
+    start = at = 0
     while at < len(view):
-        end = min(at + _BLOCK_BYTES, len(view))
+        end = min(at + _BLOCK_BYTES - (offset + at) % _BLOCK_BYTES, len(view))
         if not bytes(view[at:end]).strip(b"\0"):
             _write_all(fd, offset + start, view[start:at])
             start = end

@@ -60,24 +60,19 @@ class Place:
         self.born: Born | None = None
         self.mode_before = -1
 
-    def way(self) -> list[Place]:
-        """Return the directories from the target itself down to this one."""
-        found = [self]
-        while found[-1].parent is not None:
-            found.append(found[-1].parent)
-        return found[::-1]
-
     def open_again(self) -> int:
         """Open the directory once more; the pool asks for this under its lock.
 
         Raises:
             OSError: It, or one above it, is gone or was replaced.
         """
-        way = self.way()
-        start = max(at for at, place in enumerate(way) if place.fd >= 0)
-        fd = way[start].fd
+        closed = [self]
+        while closed[-1].parent is not None and closed[-1].parent.fd < 0:
+            closed.append(closed[-1].parent)
+        start = closed[-1].parent
+        fd = start.fd if start is not None else -1
         owned = False
-        for place in way[start + 1 :]:
+        for place in reversed(closed):
             try:
                 below = os.open(place.name, DIRECTORY_FLAGS, dir_fd=fd)
             finally:

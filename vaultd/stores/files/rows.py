@@ -31,7 +31,7 @@ class Rows:
         names: Names that could be looked at, ascending.
         numbers: ``WIDTH`` numbers per name, in the order of `COLUMNS`.
         folders: Name and device of each directory.
-        linked: Name and link group (device, inode) of each regular file with several names.
+        linked: Name and link group of everything with several names that is no directory.
         sparse: Names of regular files with fewer blocks than bytes.
         failed: Names that could not be looked at, and why.
     """
@@ -141,11 +141,11 @@ def link_group(device: int, ino: int) -> bytes:
 def _note(rows: Rows, name: bytes, status: os.stat_result) -> None:
     if stat.S_ISDIR(status.st_mode):
         rows.folders.append((name, status.st_dev))
-    elif stat.S_ISREG(status.st_mode):
-        if status.st_nlink != 1:
-            rows.linked.append((name, link_group(status.st_dev, status.st_ino)))
-        if has_holes(status):
-            rows.sparse.append(name)
+        return
+    if status.st_nlink != 1:
+        rows.linked.append((name, link_group(status.st_dev, status.st_ino)))
+    if stat.S_ISREG(status.st_mode) and has_holes(status):
+        rows.sparse.append(name)
 
 
 def _fitted(numbers: tuple[int, ...]) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from vaultd.core.entry import Entry
 from vaultd.core.errors import NoSpaceError, TargetError
 from vaultd.core.events import Found, Observer, Problem, ProblemKind
 from vaultd.stores.files.descriptors import FILE_FLAGS
-from vaultd.stores.files.links import Links, Made
+from vaultd.stores.files.links import Links, Made, made_of
 from vaultd.stores.files.metadata import Born, Metadata, born
 from vaultd.stores.files.options import Overwrite, TargetOptions
 from vaultd.stores.files.overwrite import Judge, owners_of
@@ -162,13 +162,17 @@ class Site:
 
     def enter(self, place: Place) -> bool:
         """Make or open a directory and those above it; tell whether it can be used."""
-        if place.identity is not None or place.blocked:
-            return not place.blocked
-        for step in place.way():
-            if step.parent is not None and step.parent.blocked:
-                step.blocked = True
-            elif step.identity is None and not step.blocked:
-                self._make(step, step.parent or self.root)
+        new: list[Place] = []
+        step: Place | None = place
+        while step is not None and step.identity is None and not step.blocked:
+            new.append(step)
+            step = step.parent
+        for one in reversed(new):
+            parent = one.parent or self.root
+            if parent.blocked:
+                one.blocked = True
+            else:
+                self._make(one, parent)
         return not place.blocked
 
     def born_in(self, place: Place, fd: int) -> Born:
@@ -214,7 +218,7 @@ class Site:
                         follow_symlinks=False,
                     )
                     status = os.stat(part, dir_fd=folder, follow_symlinks=False)
-                    if (status.st_dev, status.st_ino) != made.identity:
+                    if made_of(status, made.path, made.name) != made:
                         discard(folder, part)
                         raise OSError(errno.ESTALE, "replaced")
                     self.into_place(folder, part, entry.name)

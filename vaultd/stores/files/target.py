@@ -123,7 +123,7 @@ class FilesTarget:
             return None
         self._advance(path)
         if not self._trail or self._trail[-1].path != path:
-            self._trail.append(self._hold_way(parts))
+            self._hold_way(parts)
         place = self._trail[-1]
         return Folder(self._site, place, self._expected) if self._site.enter(place) else None
 
@@ -160,21 +160,22 @@ class FilesTarget:
             else:
                 self._site.let_go(place)
 
-    def _hold_way(self, parts: list[bytes]) -> Place:
-        """Return the place of a path that nothing announced, held once."""
+    def _hold_way(self, parts: list[bytes]) -> None:
+        """Hold the places on the way to a path that nothing announced, and its own."""
         site = self._site
-        path = b""
+        held = {place.path for place in self._trail}
         with site.lock:
             place = site.root
-            for part in parts:
-                path = path + b"/" + part if path else part
+            for depth in range(len(parts) + 1):
+                path = b"/".join(parts[:depth])
                 below = site.places.get(path)
                 if below is None:
-                    below = site.places[path] = Place(path, part, place, None)
+                    below = site.places[path] = Place(path, parts[depth - 1], place, None)
                     place.refs += 1
                 place = below
-            place.refs += 1
-        return place
+                if path not in held:
+                    place.refs += 1
+                    self._trail.append(place)
 
 
 class Preview:
