@@ -70,6 +70,7 @@ def test_vaultd_restores_it(known: Path, desk: Desk, tmp_path: Path) -> None:
         target = tmp_path / f"{snapshot.session.seq}"
         assert () == desk.restore(snapshot, target).problems
         assert expected["trees"][name] == tree_in(target, known)
+    assert [] == desk.notes
 
 
 def test_vaultd_finds_nothing_wrong_with_it(known: Path, desk: Desk) -> None:

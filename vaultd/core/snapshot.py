@@ -76,6 +76,8 @@ class Snapshot:
         roots: Captured paths; empty when not shown.
         counts: Numbers; all 0 when not shown.
         stored: Bytes of all packs that it needs.
+        previous: Session and root hash of the snapshot of this store before it.
+        log_seen: Newest log entry that its host knew.
         software: Program and version.
     """
 
@@ -96,6 +98,8 @@ class Snapshot:
     counts: Counts
     stored: int
     software: str
+    previous: tuple[int, bytes] | None = None
+    log_seen: int = 0
 
     @property
     def id(self) -> str:

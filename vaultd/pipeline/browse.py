@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from vaultd.compression import Decompressor
 from vaultd.core.entry import NO_EXTRA, Entry
+from vaultd.core.errors import CorruptObjectError
 from vaultd.core.tree import GID, MODE, MTIME, SIZE, UID, is_directory, path_key
 from vaultd.format.tree import Block, Content, Extent
 from vaultd.vault.reader import DATA, SnapshotReader
@@ -82,13 +83,19 @@ def read_file(reader: SnapshotReader, stored: Stored) -> Iterator[bytes | memory
     Raises:
         CorruptObjectError: A chunk is damaged.
     """
+    decompressor = Decompressor()
     at = 0
-    size = stored.entry.size
-    for offset, piece in pieces_of(reader, stored):
-        yield from _zeros(offset - at)
-        yield piece
-        at = offset + len(piece)
-    yield from _zeros(size - at)
+    for piece in pieces_of(stored, reader.extents(stored.content, decompressor)):
+        chunk = memoryview(reader.read_chunk(piece.chunk_id, DATA, decompressor))
+        end = piece.chunk_offset + piece.length
+        if end > len(chunk):
+            raise CorruptObjectError(
+                f"chunk {piece.chunk_id.hex()[:8]}: {len(chunk)} bytes, expected at least {end}"
+            )
+        yield from _zeros(piece.file_offset - at)
+        yield chunk[piece.chunk_offset : end]
+        at = piece.file_offset + piece.length
+    yield from _zeros(stored.entry.size - at)
 
 
 def _zeros(count: int) -> Iterator[bytes]:
@@ -98,21 +105,40 @@ def _zeros(count: int) -> Iterator[bytes]:
         count -= len(block)
 
 
-def pieces_of(reader: SnapshotReader, stored: Stored) -> Iterator[tuple[int, memoryview]]:
-    """Yield the data of a regular file as (offset in the file, bytes), holes left out."""
-    decompressor = Decompressor()
-    segments = stored.entry.extra.segments
-    left = list(reversed(segments)) if segments is not None else [(0, stored.entry.size)]
-    for extent in reader.extents(stored.content, decompressor):
-        chunk = memoryview(reader.read_chunk(extent.chunk_id, DATA, decompressor))
-        view = chunk[extent.offset : extent.offset + extent.length]
-        while view and left:
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A run of a chunk, and where it goes in its file."""
+
+    chunk_id: bytes
+    chunk_offset: int
+    file_offset: int
+    length: int
+
+
+def pieces_of(stored: Stored, extents: list[Extent]) -> list[Piece]:
+    """Return the pieces of a regular file: its extents, divided where its data has holes.
+
+    Raises:
+        CorruptObjectError: The extents are not as long as the file's data.
+    """
+    entry = stored.entry
+    segments = ((0, entry.size),) if entry.extra.segments is None else entry.extra.segments
+    expected, found = sum(length for _, length in segments), sum(one.length for one in extents)
+    if found != expected:
+        path = entry.full_path.decode(errors="replace")
+        raise CorruptObjectError(f"/{path}: {found} bytes are stored, expected {expected}")
+    pieces = []
+    left = list(reversed(segments))
+    for extent in extents:
+        done = 0
+        while done < extent.length:
             offset, length = left.pop()
-            piece = view[:length]
-            yield offset, piece
-            view = view[len(piece) :]
-            if len(piece) < length:
-                left.append((offset + len(piece), length - len(piece)))
+            run = min(length, extent.length - done)
+            pieces.append(Piece(extent.chunk_id, extent.offset + done, offset, run))
+            done += run
+            if run < length:
+                left.append((offset + run, length - run))
+    return pieces
 
 
 class Change(StrEnum):

@@ -8,51 +8,16 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
 
 from vaultd.compression import Decompressor
 from vaultd.core.errors import IntegrityError
 from vaultd.core.events import ProblemKind
-from vaultd.format.tree import Extent
-from vaultd.pipeline.browse import Stored
+from vaultd.pipeline.browse import Piece
 from vaultd.pipeline.workers import Crew
 from vaultd.stores.base import TargetFile
 from vaultd.vault.reader import DATA, SnapshotReader
 
 OPEN_GROUPS, WAITING_PIECES = 48, 12_000
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A run of a chunk, and where it goes in its file."""
-
-    chunk_id: bytes
-    chunk_offset: int
-    file_offset: int
-    length: int
-
-
-def pieces_of(stored: Stored, extents: list[Extent]) -> list[Piece]:
-    """Return the pieces of a regular file: its extents, divided where its data has holes."""
-    segments = stored.entry.extra.segments
-    pieces = []
-    if segments is None:
-        at = 0
-        for extent in extents:
-            pieces.append(Piece(extent.chunk_id, extent.offset, at, extent.length))
-            at += extent.length
-        return pieces
-    left = list(reversed(segments))
-    for extent in extents:
-        done = 0
-        while done < extent.length and left:
-            offset, length = left.pop()
-            run = min(length, extent.length - done)
-            pieces.append(Piece(extent.chunk_id, extent.offset + done, offset, run))
-            done += run
-            if run < length:
-                left.append((offset + run, length - run))
-    return pieces
 
 
 class Distributor:

@@ -27,8 +27,8 @@ from vaultd.core.events import (
 )
 from vaultd.core.tree import is_directory, is_regular
 from vaultd.core.units import format_size
-from vaultd.pipeline.browse import Stored
-from vaultd.pipeline.distribute import Distributor, pieces_of
+from vaultd.pipeline.browse import Stored, pieces_of
+from vaultd.pipeline.distribute import Distributor
 from vaultd.pipeline.reporting import Progress
 from vaultd.pipeline.select import Part, Selection, Selector
 from vaultd.pipeline.workers import Crew, rare_collection

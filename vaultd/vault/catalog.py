@@ -35,13 +35,14 @@ KeyFinder = Callable[[str, int], DomainKeys | None]
 """Returns the keys of a domain and epoch, or ``None`` when they are not at hand."""
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS outcome (
+DROP TABLE IF EXISTS outcome;
+CREATE TABLE outcome (
   host TEXT NOT NULL, seq INTEGER NOT NULL, summary BLOB, hidden INTEGER NOT NULL,
   PRIMARY KEY (host, seq)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS log (
   number INTEGER PRIMARY KEY, sha256 BLOB NOT NULL, body BLOB NOT NULL);
 """
-_VERSION = 1
+_VERSION = 2
 _SUMMARY_LIMIT = 16 << 20
 
 
@@ -126,7 +127,34 @@ class Catalog:
             session = SessionId(host=host, seq=seq)
             if session not in forgotten:
                 findings.append(f"snapshot {session}: seen before and gone from the vault")
+        return findings + self._gaps(forgotten)
+
+    def _gaps(self, forgotten: set[SessionId]) -> list[str]:
+        """Return what the snapshots say was there before them and is not (FORMAT.md 11.5)."""
+        head = self.log_head().number
+        snapshots = self._summaries()
+        known = {snapshot.session: snapshot.root_sha256 for snapshot in snapshots}
+        findings = []
+        for snapshot in snapshots:
+            if snapshot.log_seen > head:
+                findings.append(
+                    f"log: snapshot {snapshot.short_id} has seen entry {snapshot.log_seen}, "
+                    f"the log ends at {head}: entries were removed"
+                )
+            if snapshot.previous is None:
+                continue
+            seq, sha256 = snapshot.previous
+            before = SessionId(host=snapshot.session.host, seq=seq)
+            if before not in forgotten and known.get(before) != sha256:
+                findings.append(
+                    f"snapshot {before}: {snapshot.short_id} was made after it, and it is gone "
+                    "or replaced without having been forgotten"
+                )
         return findings
+
+    def _summaries(self) -> list[Snapshot]:
+        rows = self._db.execute("SELECT summary FROM outcome WHERE summary IS NOT NULL")
+        return [decode(Snapshot, row[0], what="catalog", limit=_SUMMARY_LIMIT) for row in rows]
 
     def _remember(self, session: SessionId, data: bytes, trust: Trust, keys: KeyFinder) -> None:
         body = roots.open_outcome(data, session, trust)
@@ -146,13 +174,14 @@ class Catalog:
         forgotten = self.forgotten()
         tags = self._tags(trust, keys)
         found = []
-        for (summary,) in self._db.execute("SELECT summary FROM outcome WHERE summary IS NOT NULL"):
-            snapshot = decode(Snapshot, summary, what="catalog", limit=_SUMMARY_LIMIT)
+        for snapshot in self._summaries():
             if snapshot.session in forgotten:
                 continue
             if snapshot.session in tags:
-                snapshot = replace(snapshot, tags=_changed(snapshot.tags, tags[snapshot.session]))
-            found.append(snapshot)
+                changed = _changed(snapshot.tags, tags[snapshot.session])
+                found.append(replace(snapshot, tags=changed))
+            else:
+                found.append(snapshot)
         return sorted(found, key=lambda snapshot: (snapshot.started_ns, snapshot.session))
 
     def _tags(self, trust: Trust, keys: KeyFinder) -> dict[SessionId, list[TagNames]]:
@@ -213,6 +242,8 @@ def summarise(root: RootBody, sha256: bytes, keys: DomainKeys | None) -> Snapsho
         username="" if label is None else label.username,
         roots=() if label is None else label.roots,
         counts=Counts() if refs is None else _counts(refs),
+        previous=None if root.previous is None else (root.previous.seq, root.previous.sha256),
+        log_seen=root.log_seen,
         stored=0 if refs is None else sum(ref.size for ref in pack_refs(refs, what="refs")),
         software=root.software,
     )

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from vaultd.core.errors import (
     BrokenChainError,
     CorruptObjectError,
-    KeyringError,
     ObjectExistsError,
     SessionRevokedError,
 )
@@ -37,7 +36,7 @@ from vaultd.format.session import (
 from vaultd.format.signed import OUTCOME
 from vaultd.policy.chain import Decision
 from vaultd.vault import layout, parts, roots
-from vaultd.vault.bundles import newest_bundle
+from vaultd.vault.bundles import read_bundles
 from vaultd.vault.host import HostVault, ListedPacks, Opened
 from vaultd.vault.index_file import COMMITTED
 from vaultd.vault.trust import sign_object
@@ -245,12 +244,20 @@ class Commit:
         """Return a copy of the domain bundle in full snapshots: no recovery key helps without."""
         if self._plan.decision.kind is not Kind.FULL:
             return b""
-        domain = self._host.keys.current.domain
-        try:
-            return newest_bundle(self._host.backend, self._host.trust, domain).raw
-        except KeyringError as error:
-            self._host.observer(Note(text=f"ALARM: {error.message}", warning=True))
-            return b""
+        host, keys = self._host, self._host.keys.current
+        damages: list[str] = []
+        for bundle in read_bundles(
+            host.backend, host.trust, domain=keys.domain, damaged=damages.append
+        ):
+            if bundle.body.epoch > keys.epoch:
+                text = f"the keys of domain {keys.domain} were rotated: renew those of this host"
+                host.observer(Note(text=text, warning=True))
+            if bundle.body.epoch == keys.epoch:
+                return bundle.raw
+        reason = "; ".join(damages) or "it is gone"
+        text = f"ALARM: no usable key bundle of domain {keys.domain} epoch {keys.epoch}: {reason}"
+        host.observer(Note(text=text, warning=True))
+        return b""
 
     def _put_outcome(self, data: bytes) -> None:
         name = layout.outcome(self._plan.session)

@@ -316,7 +316,7 @@ def _learn(host: HostVault, root: RootBody, sha256: bytes) -> None:
     refs = roots.open_refs(root, keys)
     what = f"snapshot {root.host}/{root.seq:010d}"
     for part in refs.parts:
-        load_part(host.backend, host.index, part, root, keys)
+        load_part(host.backend, host.index, part, root, host.keys.index_key)
     needed = {ref.sha256 for ref in pack_refs(refs, what=what)}
     includes: tuple[int, ...] = ()
     base = next((row for row in host.index.sessions(COMMITTED) if row.seq == root.base), None)
@@ -346,7 +346,11 @@ def domain_keys(keys: HostKeys, epoch: int) -> DomainKeys:
 
 
 def load_part(
-    backend: Backend, index: ChunkIndex, part: PartRef, root: RootBody, keys: DomainKeys
+    backend: Backend,
+    index: ChunkIndex,
+    part: PartRef,
+    root: RootBody,
+    index_key: parts.IndexKeyFinder,
 ) -> None:
     """Read an index part named by a committed root into an index, unless it is there already.
 
@@ -364,7 +368,7 @@ def load_part(
             f"index part {part.sha256.hex()[:8]}: "
             f"its bytes have hash {hashing.sha256(data).hex()[:8]}"
         )
-    packs = parts.open_part(data, session, root.vault_id, keys)
+    packs = parts.open_part(data, session, root.vault_id, index_key)
     with index.transaction():
         number = index.add_part(part)
         for pack in packs:

@@ -17,9 +17,9 @@ OUTCOMES = "snap/"
 LOG = "log/"
 
 HOST_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-_BUNDLE = re.compile(r"keys/dom/([a-z0-9][a-z0-9-]{0,39})/(\d{6})(?:\.(\d{3}))?")
-_SESSION = re.compile(r"(?:sess|snap)/([a-z0-9-]{1,40})/(\d{10})")
-_HASHED = re.compile(r"(?:packs|index)/([a-z0-9-]{1,40})/(\d{10})/([0-9a-f]{64})")
+_BUNDLE = re.compile(r"keys/dom/([a-z0-9][a-z0-9-]{0,39})/([0-9]{6})(?:\.([0-9]{3}))?")
+_SESSION = re.compile(r"(?:sess|snap)/([a-z0-9-]{1,40})/([0-9]{10})")
+_HASHED = re.compile(r"(?:packs|index)/([a-z0-9-]{1,40})/([0-9]{10})/([0-9a-f]{64})")
 
 
 def policy(number: int) -> str:

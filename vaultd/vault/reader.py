@@ -108,13 +108,16 @@ class SnapshotReader:
     # The index
 
     def _load_index(self) -> None:
-        keys = self._context.keys.domain(
-            self._context.trust.host_domain(self.root.host), self.root.epoch
-        )
         lost = set()
         for position, part in enumerate(self.refs.parts):
             try:
-                load_part(self._context.backend, self._index, part, self.root, keys)
+                load_part(
+                    self._context.backend,
+                    self._index,
+                    part,
+                    self.root,
+                    self._context.keys.index_key,
+                )
             except (IntegrityError, ObjectNotFoundError) as error:
                 lost.add(position)
                 text = f"{error.message}; reading the tables of its packs instead"

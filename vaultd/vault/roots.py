@@ -35,13 +35,13 @@ Section = TypeVar("Section", RefsSection, LabelSection, MetaSection)
 def seal_refs(refs: RefsSection, keys: DomainKeys, vault_id: bytes, session: SessionId) -> bytes:
     """Seal what a keeper may know."""
     key = contexts.refs_key(keys.index_key, vault_id, session.host, session.seq)
-    return aead.seal_once(key, pieces.compress(encode_section(refs)), b"")
+    return aead.seal_once(key, _packed(refs), b"")
 
 
 def seal_label(label: LabelSection, keys: DomainKeys, vault_id: bytes, session: SessionId) -> bytes:
     """Seal what hosts of the domain may know."""
     key = contexts.label_key(keys.chunk_id_key, vault_id, session.host, session.seq)
-    return aead.seal_once(key, pieces.compress(encode_section(label)), b"")
+    return aead.seal_once(key, _packed(label), b"")
 
 
 def seal_meta(
@@ -55,7 +55,14 @@ def seal_meta(
     key = random(32)
     info = contexts.meta_info(vault_id, session.host, session.seq)
     sealed_key = recipients.seal(keys.meta_public, key, info)
-    return sealed_key + aead.seal_once(key, pieces.compress(encode_section(meta)), b"")
+    return sealed_key + aead.seal_once(key, _packed(meta), b"")
+
+
+def _packed(section: Section) -> bytes:
+    """Encode and compress a section, once it has been shown that a reader will take it."""
+    encoded = encode_section(section)
+    decode_section(type(section), encoded, what="section to be sealed")
+    return pieces.compress(encoded)
 
 
 def _open(kind: type[Section], key: bytes, sealed: bytes | memoryview, what: str) -> Section:

@@ -10,7 +10,6 @@ from vaultd.core.snapshot import SessionId
 from vaultd.crypto.aead import RecordCipher
 from vaultd.format import codec, index, keys, machine, pack, session, signed, tree
 from vaultd.vault import parts, pieces
-from vaultd.vault.bundles import DomainKeys
 from vaultd.vault.trust import open_object
 
 Decoder = Callable[[bytes, Mapping[str, str]], object]
@@ -62,16 +61,8 @@ def _record(data: bytes, headers: Mapping[str, str]) -> object:
 
 
 def _sealed_part(data: bytes, headers: Mapping[str, str]) -> object:
-    keys_of_domain = DomainKeys(
-        domain="web1",
-        epoch=1,
-        data_public=b"",
-        meta_public=b"",
-        chunk_id_key=b"",
-        index_key=bytes.fromhex(headers["key"]),
-        chunker_key=b"",
-    )
-    return parts.open_part(data, SessionId(host="web1", seq=7), VAULT_ID, keys_of_domain)
+    secret = bytes.fromhex(headers["key"])
+    return parts.open_part(data, SessionId(host="web1", seq=7), VAULT_ID, lambda *_: secret)
 
 
 DECODERS: dict[str, Decoder] = {
