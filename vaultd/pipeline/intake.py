@@ -154,10 +154,17 @@ class Intake:
             if extra.changed:
                 return False
             listing.extras[position] = extra
-        if self.must_check_reuse and not all(map(self._writer.is_stored, _chunks_of(content))):
+        if self.must_check_reuse and not self._is_stored(content):
             return False
         contents[position] = content
         return True
+
+    def _is_stored(self, content: Content) -> bool:
+        """Tell whether every chunk of contents of the base is where this snapshot may use it."""
+        if isinstance(content, tuple):
+            # What its list chunks name is sealed, so this machine cannot know.
+            return False
+        return all(map(self._writer.is_stored, _chunks_of(content)))
 
     def _read(self, scanned: Scanned, files: list[int], contents: list[Pending]) -> None:
         capture, read, extras = self._capture, self._feeder.read, scanned.listing.extras
@@ -196,12 +203,10 @@ def _entries(blocks: list[CachedBlock]) -> Iterator[tuple[bytes, tuple[CachedBlo
             yield name, (block, at)
 
 
-def _chunks_of(content: Content) -> list[bytes]:
-    """Return the ids of the chunks that contents lie in; for list chunks, of these."""
+def _chunks_of(content: Extent | bytes | None) -> list[bytes]:
+    """Return the ids of the chunks that contents lie in."""
     if content is None:
         return []
     if isinstance(content, Extent):
         return [content.chunk_id]
-    if isinstance(content, bytes):
-        return [extent.chunk_id for extent in unpack_extents(content, what="cached tree")]
-    return list(content)
+    return [extent.chunk_id for extent in unpack_extents(content, what="cached tree")]

@@ -130,6 +130,16 @@ class ChunkIndex(IndexFile):
         with self.transaction() as db:
             db.executemany("UPDATE pack SET avoided=1 WHERE id=?", [(number,) for number in packs])
 
+    def weigh(self, since: Iterable[int]) -> tuple[int, int]:
+        """Return the bytes of all packs held since any of these sessions, and how many to avoid."""
+        with self._lock:
+            row = self._db.execute(
+                "SELECT coalesce(sum(size), 0), coalesce(sum(avoided), 0) FROM pack WHERE id IN"
+                " (SELECT pack FROM holding WHERE since IN (SELECT value FROM json_each(?)))",
+                (json.dumps(sorted(since)),),
+            ).fetchone()
+        return int(row[0]), int(row[1])
+
     def _drop(self, packs: Iterable[int]) -> None:
         """Forget packs and their chunks."""
         with self.transaction() as db:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from vaultd.core.errors import ObjectNotFoundError
+from vaultd.core.errors import BrokenChainError, ObjectNotFoundError
 from vaultd.core.events import Note
 from vaultd.core.snapshot import Kind, Snapshot
 from vaultd.crypto.recipients import Recipient
@@ -54,8 +54,6 @@ class Session:
         id: Host and number.
         decision: Kind, base and chain, with the reason.
         writer: Takes chunks.
-        must_check_reuse: Some earlier pack is gone, so contents of unchanged files may only be
-            reused after looking up each of their chunks.
     """
 
     def __init__(self, host: HostVault, request: SessionRequest, opened: Opened) -> None:
@@ -63,8 +61,9 @@ class Session:
         self._request = request
         self._opened = opened
         self.id = host.session_id(opened.seq)
-        self.decision, self.must_check_reuse = self._choose()
+        self.decision, self._lost = self._choose()
         self._includes = self._usable()
+        self._adopted_bytes, _ = host.index.weigh([self.id.seq])
         self.writer = PackWriter(
             backend=host.backend,
             index=host.index,
@@ -75,8 +74,8 @@ class Session:
 
     # What to build on
 
-    def _choose(self) -> tuple[chain_policy.Decision, bool]:
-        """Choose kind and base, looking the base up; tell also whether packs are missing."""
+    def _choose(self) -> tuple[chain_policy.Decision, int]:
+        """Choose kind and base, looking the base up; tell also how many of its packs are lost."""
         unusable: set[int] = set()
         while True:
             decision = chain_policy.decide(
@@ -86,9 +85,12 @@ class Session:
                 self._request.rule,
             )
             if decision.base == 0:
-                return decision, False
+                return decision, 0
             if self._is_there(decision.base):
-                return decision, self._avoid_missing(self._row(decision.base).includes) > 0
+                includes = self._row(decision.base).includes
+                self._avoid_missing(includes)
+                # Not only what was lost just now: the base's tree names what was lost before, too.
+                return decision, self._host.index.weigh(includes)[1]
             unusable.add(decision.base)
 
     def _links(self, unusable: set[int]) -> list[chain_policy.Link]:
@@ -123,7 +125,7 @@ class Session:
             return False
         return True
 
-    def _avoid_missing(self, since: Sequence[int]) -> int:
+    def _avoid_missing(self, since: Sequence[int]) -> None:
         """Rely no more on packs that the vault does not list: they are stored again."""
         listed = ListedPacks(self._host)
         lost = [
@@ -138,7 +140,6 @@ class Session:
             )
             self._host.observer(Note(text=text, warning=True))
             self._host.index.avoid(lost)
-        return len(lost)
 
     def _usable(self) -> tuple[int, ...]:
         """Return the sessions whose packs this snapshot may use."""
@@ -167,8 +168,14 @@ class Session:
         self.decision = revoked.decision
         kept = tuple(seq for seq in revoked._includes if seq != revoked.id.seq)
         self._includes = (*kept, self.id.seq)
+        self._lost, self._adopted_bytes = revoked._lost, revoked._adopted_bytes
         self.writer.used = revoked.writer.used
         self.writer.written = revoked.writer.written
+
+    @property
+    def must_check_reuse(self) -> bool:
+        """Some earlier pack is gone: contents are reused after looking up each of their chunks."""
+        return self._lost > 0
 
     @property
     def base_options(self) -> bytes | None:
@@ -186,9 +193,18 @@ class Session:
             StorageError: Something could not be put; the session can be resumed.
         """
         index, request = self._host.index, self._request
+        held, _ = index.weigh([self.id.seq])
         if self.decision.base == 0:
             index.hold_numbers(self.writer.used, self.id.seq)
             self._includes = (self.id.seq,)
+        if (
+            held != self._adopted_bytes + self.writer.written.stored
+            or index.weigh(self._includes)[1] != self._lost
+        ):
+            raise BrokenChainError(
+                f"session {self.id}: packs that it stored or relied on were lost while it ran",
+                hint="Run the backup again: it stores the missing contents anew.",
+            )
         plan = CommitPlan(
             session=self.id,
             store=request.store,
