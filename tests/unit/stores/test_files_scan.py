@@ -317,25 +317,34 @@ def test_what_is_deeper_than_the_limit_is_reported_and_left_out(bottomless: Path
     assert MAX_DEPTH == max(path.count(b"/") for path in taken.paths)
 
 
-def test_a_deep_directory_that_is_moved_away_is_found_again_or_reported(tmp_path: Path) -> None:
-    chain = tmp_path
-    for _ in range(100):
-        chain /= "d"
-    chain.mkdir(parents=True)
-    for depth in (10, 50):
-        place = tmp_path.joinpath(*["d"] * depth)
-        (place / "z").mkdir()
-        (place / "z" / "x").touch()
+def chain_of(root: Path, levels: int) -> Path:
+    return root.joinpath(*["d"] * levels)
+
+
+@pytest.mark.parametrize("also_above", [False, True])
+def test_a_deep_directory_that_is_moved_away_is_found_again_or_reported(
+    tmp_path: Path, also_above: bool
+) -> None:
+    chain_of(tmp_path, 100).mkdir(parents=True)
+    for depth in (5, 15, 25, 50):
+        (chain_of(tmp_path, depth) / "z").mkdir()
+        (chain_of(tmp_path, depth) / "z/x").touch()
 
     def move(listing: Listing) -> None:
-        if listing.path.count(b"/d") == 100:
-            tmp_path.joinpath(*["d"] * 41).rename(tmp_path / "moved")
+        if listing.path.endswith(b"/d" * 100):
+            chain_of(tmp_path, 20).rename(tmp_path / "moved")
+            if also_above:
+                chain_of(tmp_path, 10).rename(tmp_path / "away")
 
     taken = take(tmp_path, before_open=move)
-    # What is still held open is finished where it went; the chain above it is opened anew.
+    # What was moved is finished where it went, what is above it where it was: unless that is gone.
+    expected = {5, 25, 50} if also_above else {5, 15, 25, 50}
     below = taken.below(tmp_path)
-    assert "/".join(["d"] * 50) + "/z/x" in below
-    assert "/".join(["d"] * 10) + "/z/x" in below
+    assert expected == {
+        depth for depth in (5, 15, 25, 50) if "/".join(["d"] * depth) + "/z/x" in below
+    }
+    lost = [("vanished", os.fsencode(chain_of(tmp_path, 15)))]
+    assert (lost if also_above else []) == taken.heard.kinds
 
 
 def test_leaving_a_capture_early_closes_everything(tmp_path: Path) -> None:

@@ -166,16 +166,13 @@ class Walk:
             _close(far)
 
     def _open_again(self, frame: Frame, child: int) -> None:
-        fd = -1
-        try:
-            if child >= 0:
-                fd = _same(os.open(b"..", _flags(frame), dir_fd=child), frame)
-            if fd < 0:
-                fd = _same(_open_by_parts(frame), frame)
-        except OSError:
-            fd = -1
-        frame.fd = fd
-        if fd < 0 and frame.pending:
+        if child >= 0:
+            with suppress(OSError):
+                frame.fd = _same(os.open(b"..", _flags(frame), dir_fd=child), frame)
+        if frame.fd < 0:
+            with suppress(OSError):
+                frame.fd = _same(_open_by_parts(frame), frame)
+        if frame.fd < 0 and frame.pending:
             frame.pending.clear()
             reason = "directory was moved away while it was scanned"
             path = b"/" + frame.path
