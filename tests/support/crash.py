@@ -27,7 +27,7 @@ from typing import Any, Self, TypeVar
 
 from tests.support.s3 import bucket_of
 from tests.support.seaweed import Seaweed
-from tests.support.trees import differences, snapshot_of
+from tests.support.trees import Facts, differences, snapshot_of
 from tests.support.vaults import Desk, Machine, Scene
 from vaultd.backends.base import Backend, Body, ObjectInfo
 from vaultd.backends.local import LocalBackend
@@ -275,8 +275,11 @@ class Stage:
     def expect_restorable(self, desk: Desk, snapshot: Snapshot) -> None:
         target = self.folder / f"restored-{snapshot.session.seq}"
         assert () == desk.restore(snapshot, target).problems
-        expected = self._before.get(snapshot.session.seq, self._now)
-        assert [] == differences(expected, snapshot_of(f"{target}{self.scene.box}"))
+        assert [] == differences(self.expected(snapshot), snapshot_of(f"{target}{self.scene.box}"))
+
+    def expected(self, snapshot: Snapshot) -> dict[bytes, Facts]:
+        """Return what the folder looked like when a snapshot was made."""
+        return self._before.get(snapshot.session.seq, self._now)
 
     def try_all(self, moments: Iterable[Death]) -> list[str]:
         """Die at each of these moments and go on; return what went wrong."""

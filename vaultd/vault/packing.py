@@ -70,10 +70,11 @@ class SealedPack:
     sha256: bytes
     body: Spooled
     records: list[fmt.Record]
+    opened: OpenPack
 
     def close(self) -> None:
         """Let the spool file go; an unnamed one vanishes."""
-        os.close(self.body.fd)
+        self.opened.discard()
 
 
 def open_spool(folder: Path) -> int:
@@ -125,7 +126,11 @@ class OpenPack:
         self._header_sha256 = hashing.sha256(header)
         self._header_bytes = len(header)
         self._fd = open_spool(context.spool)
-        self._pwrite(header, 0)
+        try:
+            self._pwrite(header, 0)
+        except BaseException:
+            self.discard()
+            raise
         self.records: list[fmt.Record] = []
         self.end = len(header)
         self.unwritten = 0
@@ -172,11 +177,14 @@ class OpenPack:
             sha256=digest.digest(),
             body=Spooled(fd=self._fd, size=self.end + len(tail)),
             records=self.records,
+            opened=self,
         )
 
     def discard(self) -> None:
-        """Throw the pack away."""
-        os.close(self._fd)
+        """Close the spool file, unless it is closed: what was not uploaded vanishes."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
     def _prove(self, record: fmt.Record, sealed: bytes, tools: Tools) -> None:
         aad = fmt.record_aad(self._header_sha256, record.position, record.method, record.raw)

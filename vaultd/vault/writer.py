@@ -79,6 +79,7 @@ class PackWriter:
         self._pack_bytes = pack_bytes
         self._lock = threading.Lock()
         self._open: dict[int, list[OpenPack]] = {DATA: [], META: []}
+        self._spooled: set[OpenPack] = set()
         self._filled: dict[int, int] = {DATA: 0, META: 0}
         self._pending: dict[tuple[int, bytes], None] = {}
         self.written = Written()
@@ -130,6 +131,7 @@ class PackWriter:
         if len(packs) < (2 if self._filled[kind] else 1):
             # It takes the chunk that it was opened for: a pack must not stay empty.
             packs.append(OpenPack(self._contexts[kind]))
+            self._spooled.add(packs[-1])
             return packs[-1]
         return packs[self._contexts[kind].random(1)[0] % len(packs)]
 
@@ -168,6 +170,8 @@ class PackWriter:
                     raise
         finally:
             pack.close()
+            with self._lock:
+                self._spooled.discard(pack.opened)
         row = PackRow(0, self.session.seq, pack.sha256, pack.body.size, pack.kind, None)
         self._index.add_pack(row, pack.records, since=self.session.seq)
         with self._lock:
@@ -176,7 +180,9 @@ class PackWriter:
                 del self._pending[pack.kind, record.chunk_id]
 
     def discard(self) -> None:
-        """Throw away what was not sealed, after a failure."""
+        """Throw away what was not uploaded, after a failure; call it when nothing else runs."""
         for kind in (DATA, META):
-            for pack in self.take_open(kind):
-                pack.discard()
+            self.take_open(kind)
+        for pack in self._spooled:
+            pack.discard()
+        self._spooled.clear()
