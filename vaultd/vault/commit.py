@@ -187,10 +187,8 @@ class Commit:
                     part = known.get(row.part) or known.setdefault(
                         row.part, self._host.index.part(row.part)
                     )
-                if (
-                    row.seq != self._plan.session.seq
-                    and listed.size(row.seq, row.sha256) != row.size
-                ):
+                # Those of this session too: an acknowledged write may have been lost.
+                if listed.size(row.seq, row.sha256) != row.size:
                     raise BrokenChainError(
                         f"pack {row.sha256.hex()[:8]} of session {row.seq}: "
                         "gone or damaged while this run relied on it",
