@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from vaultctl.text import kind, shown
 from vaultd.core.entry import Entry
 from vaultd.core.errors import ConfigError, ObjectNotFoundError
 from vaultd.core.tree import is_directory, is_regular
-from vaultd.pipeline.browse import Stored, pieces_of, read_file, walk
+from vaultd.pipeline.browse import Stored, read_file, walk
 from vaultd.vault.reader import SnapshotReader
 
 _MAJOR_SHIFT, _MINOR_MASK = 32, 0xFFFFFFFF
@@ -47,7 +48,12 @@ class Dumped:
 
 
 def dump(
-    reader: SnapshotReader, path: bytes, stream: BinaryIO, warn: Callable[[str], None]
+    reader: SnapshotReader,
+    path: bytes,
+    stream: BinaryIO,
+    warn: Callable[[str], None],
+    *,
+    terminal: bool = False,
 ) -> Dumped:
     """Write a file's contents, or a directory as an archive of what is in it.
 
@@ -56,22 +62,26 @@ def dump(
         path: Path below its top; ``b""`` is all of it.
         stream: Takes the bytes; is not asked for its position.
         warn: Hears of entries that an archive cannot hold.
+        terminal: The bytes are shown to a person, so an archive makes no sense.
 
     Raises:
         ObjectNotFoundError: The snapshot holds no such path.
-        ConfigError: It is neither a file nor a directory.
+        ConfigError: It is neither a file nor a directory, or an archive makes no sense.
         CorruptObjectError: Contents are damaged; what was written so far is incomplete.
     """
     entries = walk(reader, path)
-    if not path:
-        return _archive(reader, entries, path, stream, warn)
-    first = next(entries, None)
-    if first is None:
+    first = next(entries, None) if path else None
+    if path and first is None:
         raise ObjectNotFoundError(
             f"snapshot {reader.snapshot.short_id}: holds no {shown(b'/' + path)}",
             hint="Search for it with `vaultctl find`; paths begin at the root, as in :/etc/hosts.",
         )
-    if is_directory(first.entry.mode):
+    if first is None or is_directory(first.entry.mode):
+        if terminal:
+            raise ConfigError(
+                "a tar archive on a terminal helps nobody",
+                hint="Send it somewhere with > FILE or -o FILE.",
+            )
         return _archive(reader, entries, path, stream, warn)
     if not is_regular(first.entry.mode):
         target = first.entry.extra.link_target
@@ -128,6 +138,23 @@ def _archive(
     return Dumped(entries=count, data=data, archive=True)
 
 
+def _without_holes(
+    pieces: Iterator[bytes | memoryview], segments: tuple[tuple[int, int], ...]
+) -> Iterator[memoryview]:
+    """Yield only the data of a file that is read from its beginning to its end."""
+    left = deque(segments)
+    at = 0
+    for piece in pieces:
+        view, end = memoryview(piece), at + len(piece)
+        while left and left[0][0] < end:
+            start, stop = left[0][0], sum(left[0])
+            yield view[max(start - at, 0) : min(stop, end) - at]
+            if stop > end:
+                break
+            left.popleft()
+        at = end
+
+
 class _Archive:
     """Writes entries one after the other; names are relative to the directory asked for."""
 
@@ -157,9 +184,9 @@ class _Archive:
             member = replace(member, size=entry.size)
             self._put_file(member, read_file(self._reader, stored))
         else:
-            data = (piece for _, piece in pieces_of(self._reader, stored))
-            whole = replace(member, size=entry.size)
-            member, table = tar.sparse(whole, entry.extra.segments)
+            segments = entry.extra.segments
+            member, table = tar.sparse(replace(member, size=entry.size), segments)
+            data = _without_holes(read_file(self._reader, stored), segments)
             self._put_file(member, chain([table], data))
         return True
 

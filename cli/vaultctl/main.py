@@ -31,6 +31,9 @@ SECTIONS = {
 }
 ALIASES = {"list": "snapshots", "cat": "dump"}
 
+_PATIENCE_S = 1.0
+"""Seconds after an interrupt in which nobody wonders why it goes on."""
+
 _EPILOG = (
     "Global options may stand before or after the command. Exit codes: 0 done, 1 failed, 2 wrong "
     "usage, 3 done but incomplete, 10 no vault, 11 locked, 12 wrong key, 20 damage found, 130 "
@@ -56,8 +59,12 @@ def commands() -> None:
 def main() -> NoReturn:
     """Run `vaultctl` with the arguments and the environment of this process."""
     # A service that is told to stop should stop as cleanly as a person's Ctrl-C does.
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+    signal.signal(signal.SIGALRM, _say_stopping)
     code = run(sys.argv[1:], os.environ)
+    _let_go_of_output()
     sys.exit(code)
 
 
@@ -77,7 +84,8 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     try:
         return _called(arguments, Given(environment=environment))
     except BrokenPipeError:
-        return _reader_left()
+        # Whoever read our output has seen enough, as in `vaultctl ls … | head`.
+        return exit_codes.FAILED
     except (KeyboardInterrupt, click.Abort):
         return _interrupted(output)
     except Exception as error:  # noqa: BLE001 - the one place where every error ends
@@ -132,12 +140,20 @@ def _interrupted(output: Output) -> int:
     return exit_codes.INTERRUPTED
 
 
-def _reader_left() -> int:
-    """End quietly when whoever read our output has seen enough (`vaultctl ls … | head`)."""
-    # Python would complain once more when it closes standard output at the end.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return exit_codes.FAILED
+def _let_go_of_output() -> None:
+    """Drop what nobody takes any more: Python would complain of it once again at the end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _interrupt(_: int, __: FrameType | None) -> NoReturn:
+    # What is under way is finished or given up first; who waits should know what for.
+    signal.setitimer(signal.ITIMER_REAL, _PATIENCE_S)
     raise KeyboardInterrupt
+
+
+def _say_stopping(_: int, __: FrameType | None) -> None:
+    if sys.stderr.isatty():
+        os.write(2, b"\nvaultctl: stopping after what is under way; Ctrl-C again stops at once\n")

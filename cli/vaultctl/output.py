@@ -58,9 +58,8 @@ class Output:
     def line(self, text: str = "") -> None:
         """Write one line of a result, for people."""
         with self._lock:
-            self._clear()
+            self.draw("")
             self._stdout.write(f"{text}\n")
-            self._redraw()
 
     def record(self, message_type: str, fields: Mapping[str, object]) -> None:
         """Write one JSON line of a result."""
@@ -72,7 +71,7 @@ class Output:
         from rich.console import Console  # noqa: PLC0415 - takes longer than some commands
 
         with self._lock:
-            self._clear()
+            self.draw("")
             console = Console(
                 file=self._stdout,
                 width=None if self._stdout.isatty() else _WIDE,
@@ -82,7 +81,6 @@ class Output:
                 soft_wrap=not self._stdout.isatty(),
             )
             console.print(renderable)
-            self._redraw()
 
     def say(self, text: str) -> None:
         """Write a line that is no result: nothing when output is quiet."""

@@ -43,7 +43,10 @@ def command(app: App, snapshot: str, path: str | None, target: str | None, **cho
     with opened_snapshot(app, reference, filter_of(app, chosen)) as opened:
         if target is None:
             sys.stdout.flush()
-            dumped = dump(opened.reader, opened.path, sys.stdout.buffer, app.output.warn)
+            dumped = dump(
+                *(opened.reader, opened.path, sys.stdout.buffer, app.output.warn),
+                terminal=sys.stdout.isatty(),
+            )
             sys.stdout.buffer.flush()
         else:
             with new_file(Path(target)) as stream:
