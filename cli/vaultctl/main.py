@@ -88,6 +88,9 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         return exit_codes.FAILED
     except (KeyboardInterrupt, click.Abort):
         return _interrupted(output)
+    except click.exceptions.NoArgsIsHelpError as error:
+        output.say(error.format_message())
+        return exit_codes.USAGE
     except Exception as error:  # noqa: BLE001 - the one place where every error ends
         if debug:
             traceback.print_exc()

@@ -46,7 +46,12 @@ from vaultd.wiring import files_capture
 @click.option("--tag", "tags", multiple=True, metavar="A,B", help="Tags; repeatable.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be read; store nothing.")
 @click.option("--skip-if-unchanged", is_flag=True, help="Make no snapshot when nothing changed.")
-@click.option("--compression", type=click.Choice(["fast", "better"]), default="fast")
+@click.option(
+    "--compression",
+    type=click.Choice(["fast", "better"]),
+    default="fast",
+    help="Better takes more time and less room.",
+)
 @source_options
 def command(app: App, paths: tuple[str, ...], **chosen: Any) -> int:
     """Back up; see the module's docstring."""

@@ -26,7 +26,13 @@ from vaultd.wiring import KeyType, system_random
 
 
 @make_command(__doc__)
-@click.option("--form", type=click.Choice([WORDS, FILE]), default=WORDS, show_default=True)
+@click.option(
+    "--form",
+    type=click.Choice([WORDS, FILE]),
+    default=WORDS,
+    show_default=True,
+    help="On a sheet, or a file under a passphrase.",
+)
 @click.option("--label", required=True, metavar="TEXT", help="Tells it from the others.")
 @click.option("--kit", required=True, metavar="DIR", help="New folder for the key.")
 @click.option("--admin-key-file", metavar="FILE", help="The admin key: file or words.")
