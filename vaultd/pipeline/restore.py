@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from vaultd.compression import Decompressor
 from vaultd.core.clock import Clock
 from vaultd.core.errors import (
     ConfigError,
-    CorruptObjectError,
     IntegrityError,
     NoSpaceError,
     TargetNotEmptyError,
@@ -162,6 +160,7 @@ class _Restore:
         self._problems: list[Problem] = []
         self._warnings: list[Problem] = []
         self._entries = 0
+        self._deletes = request.destination.deletes
 
     def run(self) -> RestoreReport:
         began = self._clock.monotonic_s()
@@ -183,14 +182,14 @@ class _Restore:
         )
         with request.destination.open(names, self._observe, resume=resume) as target:
             marker.put()
-            written = self._fill(target, deletes=request.destination.deletes)
+            written = self._fill(target)
             tally = target.finish()
         if request.verify:
             self._observer(
                 PhaseStarted(name="verify", files=counts.files if whole else 0, data=written)
             )
             with request.destination.compare(names, self._observe) as comparison:
-                self._fill(comparison, deletes=False)
+                self._fill(comparison)
         marker.remove()
         return RestoreReport(
             data=written,
@@ -218,38 +217,37 @@ class _Restore:
                 hint="Choose a larger file system, or restore a part with --include.",
             )
 
-    def _fill(self, target: Target, *, deletes: bool) -> int:
+    def _fill(self, target: Target) -> int:
         """Hand everything selected to a target; return the bytes of file contents."""
         progress = Progress(self._clock, self._observer)
-        extras = _Extras() if deletes else None
+        extras = _Extras()
         decompressor = Decompressor()
         with (
             rare_collection(),
             Crew("restore", self._request.workers, 2, Decompressor) as crew,
         ):
             distributor = Distributor(self._reader, crew)
-            for part in self._parts():
+            for part in Selector(self._reader, self._request.selection, self._damaged).parts():
                 folder = target.folder(part.path)
                 if folder is None:
                     continue
-                if extras is not None:
+                if self._deletes:
                     extras.see(part.path, folder, part.names)
                 self._put(part, folder, distributor, decompressor)
                 done = distributor.written
                 progress.report(self._entries, done, done, part.path)
-            if extras is not None:
+            if self._deletes:
                 extras.end()
             distributor.finish()
             progress.finish(self._entries, distributor.written, distributor.written)
         return distributor.written
 
-    def _parts(self) -> Iterator[Part]:
-        try:
-            yield from Selector(self._reader, self._request.selection).parts()
-        except CorruptObjectError as error:
-            # What was listed before is restored; the rest of the tree cannot be named.
-            problem = Problem(kind=ProblemKind.DAMAGED, path=b"", reason=error.message)
-            self._observe(Found(problem=problem))
+    def _damaged(self, error: IntegrityError) -> None:
+        """Report a part of the tree that cannot be read: what it listed cannot be restored."""
+        # Nor is it known any more what the snapshot does not have.
+        self._deletes = False
+        problem = Problem(kind=ProblemKind.DAMAGED, path=b"", reason=error.message)
+        self._observe(Found(problem=problem))
 
     def _put(
         self, part: Part, folder: TargetFolder, distributor: Distributor, decompressor: Decompressor

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from vaultd.core.entry import Entry
-from vaultd.core.errors import ConfigError
+from vaultd.core.errors import ConfigError, IntegrityError
 from vaultd.core.tree import is_directory
 from vaultd.pipeline.browse import Stored, entries_of, is_below, matcher
 from vaultd.vault.reader import SnapshotReader
@@ -56,11 +56,18 @@ class Selector:
     Args:
         reader: The snapshot.
         selection: What to take.
+        damaged: Told of each part of the tree that cannot be read; the rest is yielded.
     """
 
-    def __init__(self, reader: SnapshotReader, selection: Selection) -> None:
+    def __init__(
+        self,
+        reader: SnapshotReader,
+        selection: Selection,
+        damaged: Callable[[IntegrityError], None] | None = None,
+    ) -> None:
         self._reader = reader
         self._selection = selection
+        self._damaged = damaged
         self._include = matcher(selection.include, ignore_case=selection.ignore_case)
         self._exclude = matcher(selection.exclude, ignore_case=selection.ignore_case)
         self._ways: set[bytes] | None = None
@@ -70,18 +77,20 @@ class Selector:
 
         Raises:
             ConfigError: Nothing is selected at all.
-            CorruptObjectError: A part of the tree cannot be read.
+            IntegrityError: A part of the tree cannot be read, and there is nobody to be told.
         """
         if self._selection.is_everything:
-            for block in self._reader.blocks():
+            for block in self._reader.blocks(damaged=self._damaged):
                 yield Part(block.listing.path, list(entries_of(block)), block.listing.names)
             return
         if self._selection.include:
             # Directories on the way to what matches come along, so they must be known before.
             self._ways = self._find_ways()
+        # A directory that was asked for may be empty; a pattern must match something.
         found = False
+        patterns = self._selection.include or self._selection.exclude
         for part in self._selected():
-            found = found or bool(part.entries)
+            found = found or bool(part.entries) or not patterns
             yield part
         if not found:
             raise ConfigError(
@@ -92,11 +101,9 @@ class Selector:
     def _selected(self) -> Iterator[Part]:
         subdir = self._selection.subdir
         taken, left = _Below(), _Below()
-        for block in self._reader.blocks(subdir):
+        for block in self._reader.blocks(subdir, self._damaged):
             path = block.listing.path
-            if not is_below(path, subdir):
-                continue
-            if left.holds(path):
+            if not is_below(path, subdir) or left.holds(path):
                 continue
             inside = not self._selection.include or taken.holds(path)
             kept = []
@@ -104,18 +111,23 @@ class Selector:
                 entry = stored.entry
                 if self._selection.exclude and self._exclude(entry):
                     left.add(entry)
-                elif inside or self._include(entry):
+                elif inside:
+                    kept.append(stored)
+                elif self._include(entry):
                     taken.add(entry)
                     kept.append(stored)
                 elif self._ways is not None and entry.full_path in self._ways:
                     kept.append(stored)
-            yield Part(
-                self._renamed(path), [self._moved(stored) for stored in kept], block.listing.names
-            )
+            if inside or kept:
+                # Else it is a directory that nobody asked for: its part would make it.
+                moved = [self._moved(stored) for stored in kept]
+                yield Part(self._renamed(path), moved, block.listing.names)
 
     def _find_ways(self) -> set[bytes]:
         ways: set[bytes] = set()
-        for block in self._reader.blocks(self._selection.subdir):
+        # What is damaged is told when it is walked for good.
+        damaged = None if self._damaged is None else _ignore
+        for block in self._reader.blocks(self._selection.subdir, damaged):
             if any(self._include(stored.entry) for stored in entries_of(block)):
                 path = block.listing.path
                 while path and path not in ways:
@@ -130,6 +142,10 @@ class Selector:
     def _moved(self, stored: Stored) -> Stored:
         stored.entry.path = self._renamed(stored.entry.path)
         return stored
+
+
+def _ignore(_: IntegrityError) -> None:
+    return
 
 
 class _Below:

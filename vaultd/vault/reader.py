@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -219,19 +219,28 @@ class SnapshotReader:
 
     # The tree
 
-    def blocks(self, under: bytes = b"") -> Iterator[Block]:
+    def blocks(
+        self, under: bytes = b"", damaged: Callable[[IntegrityError], None] | None = None
+    ) -> Iterator[Block]:
         """Yield the tree's blocks in walking order.
 
         Args:
             under: Path below the snapshot's top. Tree chunks that hold neither this directory, nor
                 anything below it, nor a directory on the way to it are not read.
+            damaged: Told of each tree chunk that cannot be read; the others are gone on with.
 
         Raises:
-            CorruptObjectError: A tree chunk cannot be read: what it held cannot be listed.
+            IntegrityError: A tree chunk cannot be read, and there is nobody to be told: what it
+                held cannot be listed.
         """
         decompressor = Decompressor()
         for at in self._tree_chunks(under):
-            yield from self.blocks_of(at, decompressor)
+            try:
+                yield from self.blocks_of(at, decompressor)
+            except IntegrityError as error:
+                if damaged is None:
+                    raise
+                damaged(error)
 
     def _tree_chunks(self, under: bytes) -> Iterator[int]:
         firsts = [path_key(chunk.first_path) for chunk in self.meta.tree]
