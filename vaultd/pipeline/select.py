@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from vaultd.core.entry import Entry
 from vaultd.core.errors import ConfigError, IntegrityError
 from vaultd.core.tree import is_directory
+from vaultd.format.tree import Block
 from vaultd.pipeline.browse import Stored, entries_of, is_below, matcher
 from vaultd.vault.reader import SnapshotReader
 
@@ -106,22 +107,26 @@ class Selector:
             if not is_below(path, subdir) or left.holds(path):
                 continue
             inside = not self._selection.include or taken.holds(path)
-            kept = []
-            for stored in entries_of(block):
-                entry = stored.entry
-                if self._selection.exclude and self._exclude(entry):
-                    left.add(entry)
-                elif inside:
-                    kept.append(stored)
-                elif self._include(entry):
-                    taken.add(entry)
-                    kept.append(stored)
-                elif self._ways is not None and entry.full_path in self._ways:
-                    kept.append(stored)
+            kept = self._kept(block, taken, left, inside=inside)
             if inside or kept:
                 # Else it is a directory that nobody asked for: its part would make it.
                 moved = [self._moved(stored) for stored in kept]
                 yield Part(self._renamed(path), moved, block.listing.names)
+
+    def _kept(self, block: Block, taken: _Below, left: _Below, *, inside: bool) -> list[Stored]:
+        kept = []
+        for stored in entries_of(block):
+            entry = stored.entry
+            if self._selection.exclude and self._exclude(entry):
+                left.add(entry)
+            elif inside:
+                kept.append(stored)
+            elif self._include(entry):
+                taken.add(entry)
+                kept.append(stored)
+            elif self._ways is not None and entry.full_path in self._ways:
+                kept.append(stored)
+        return kept
 
     def _find_ways(self) -> set[bytes]:
         ways: set[bytes] = set()
