@@ -33,12 +33,12 @@ perf: $(VENV)/.everything
 	$(BIN)/python -m perf.run
 
 clean:
-	rm -rf $(VENV) .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .coverage .demo .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# What the programs need; what the tests and checks need comes on top of it.
+# What the programs and the demo need; what the tests and checks need comes on top of it.
 $(VENV)/.runtime: pyproject.toml | $(BIN)/python
-	$(PIP) --editable .
+	$(PIP) --editable '.[demo]'
 	touch $@
 
 $(VENV)/.everything: pyproject.toml | $(BIN)/python
