@@ -111,6 +111,11 @@ class Feeder:
         """Return the bundles that files of the directory lie in."""
         return self._touched
 
+    @property
+    def bundle(self) -> Ticket:
+        """The bundle that is being filled."""
+        return self._ticket
+
     def flush(self) -> None:
         """Hand over the bundle that is being filled."""
         bundle = self._bundle
@@ -155,24 +160,27 @@ class Feeder:
         stream = _Stream(fd, _segments(listing, position))
         pieces = Pieces()
         lease = self._buffers.take()
-        filled = stream.fill(lease.view, 0)
-        while filled:
-            final = filled < self._buffers.size
-            cuts = self._chunker.cut(lease.view[:filled], final=final)
-            end = cuts[-1][1]
-            tail = filled - end
-            following = None
-            if not final:
-                following = self._buffers.take()
-                following.view[:tail] = lease.view[end:filled]
-            for start, stop in cuts:
-                self._add(pieces, lease, start, stop)
-            if following is None:
-                break
+        try:
+            filled = stream.fill(lease.view, 0)
+            while filled:
+                final = filled < self._buffers.size
+                cuts = self._chunker.cut(lease.view[:filled], final=final)
+                end = cuts[-1][1]
+                tail = filled - end
+                following = None
+                if not final:
+                    following = self._buffers.take()
+                    following.view[:tail] = lease.view[end:filled]
+                for start, stop in cuts:
+                    self._add(pieces, lease, start, stop)
+                if following is None:
+                    break
+                lease.release()
+                lease = following
+                filled = stream.fill(lease.view, tail)
+        finally:
+            # Also when the file cannot be read on: the buffer is one of few.
             lease.release()
-            lease = following
-            filled = stream.fill(lease.view, tail)
-        lease.release()
         if pieces.lists and pieces.chunks:
             self._close_list(pieces)
         got = pieces.listed + sum(length for _, length in pieces.chunks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -19,6 +20,9 @@ from vaultd.vault.writer import PackWriter
 _TYPE, _REGULAR, _DIRECTORY = 0o170000, stat.S_IFREG, stat.S_IFDIR
 _REPORT_EVERY = 31
 """Mask: files between two looks at the clock, so that big directories show progress too."""
+
+_MOST_HELD_BYTES = 32 << 20
+"""Bytes of directories that may wait for a bundle that is not full."""
 
 
 @dataclass(slots=True)
@@ -83,7 +87,7 @@ class Intake:
         self._feeder = feeder
         self._writer = writer
         self._progress = progress
-        self._links: dict[bytes, Pending] = {}
+        self._links: dict[bytes, tuple[array[int], Pending]] = {}
         self.must_check_reuse = False
         """A pack of the base is gone, so each chunk is looked up before it is relied on."""
         self.tally = Tally()
@@ -96,6 +100,7 @@ class Intake:
             joined = b"\0".join(listing.names)
             if before[0].is_same(listing, joined):
                 self._tree.add_same(listing.path, before[0].raw)
+                self._relieve()
                 self.tally.add(listing, scanned.dropped)
                 self._report(listing.path)
                 return
@@ -106,8 +111,14 @@ class Intake:
         self._read(scanned, files, contents)
         bundles = self._feeder.leave()
         self._tree.add(PendingBlock(listing, contents, scanned.racy, scanned.dropped, bundles))
+        self._relieve()
         self.tally.add(listing, scanned.dropped)
         self._report(listing.path)
+
+    def _relieve(self) -> None:
+        """Let a bundle go that many directories wait for: it might not fill up for long."""
+        if self._tree.held > _MOST_HELD_BYTES and self._tree.waits_for(self._feeder.bundle):
+            self._feeder.flush()
 
     def finish(self) -> None:
         """Hand over what is still being filled."""
@@ -184,12 +195,19 @@ class Intake:
 
     def _content(self, scanned: Scanned, position: int, fd: int) -> Pending:
         """Read one file, or take what was read under another of its names."""
-        group = scanned.listing.extras[position].link_group
+        listing = scanned.listing
+        group = listing.extras[position].link_group
         if not group:
             return self._feeder.read(self._capture, scanned, position, fd)
-        if group in self._links and self._capture.settle(scanned, position, fd):
-            return self._feeder.reuse(self._links[group])
-        content = self._links[group] = self._feeder.read(self._capture, scanned, position, fd)
+        count = len(listing.names)
+        # The file may have changed since it was read under its other name.
+        stats, content = self._links.get(group, (None, None))
+        if stats == listing.stats[position::count] and self._capture.settle(scanned, position, fd):
+            return self._feeder.reuse(content)
+        content = self._feeder.read(self._capture, scanned, position, fd)
+        extra = listing.extras.get(position)
+        if extra is None or not extra.changed:
+            self._links[group] = listing.stats[position::count], content
         return content
 
     def _report(self, path: bytes) -> None:

@@ -18,6 +18,9 @@ from vaultd.format.session import TreeChunk
 GROUP_MIN, GROUP_MAX, GROUP_MEAN = 128 << 10, 1 << 20, 128 << 10
 """Bytes of blocks in one tree chunk: least, most, and mean beyond the least."""
 
+_ENTRY_BYTES = 256
+"""Memory of one entry that waits, about."""
+
 
 class Ticket:
     """A chunk that is on its way: its id is known once a worker has hashed it."""
@@ -122,15 +125,19 @@ class TreeWriter:
         self._group = bytearray()
         self._first_path = b""
         self._chunks: list[tuple[Ticket, bytes]] = []
+        self.held = 0
+        """Bytes of memory, about, that hold blocks which wait for contents to get their ids."""
 
     def add_same(self, path: bytes, raw: bytes) -> None:
         """Add a block that is as it was in the base."""
         self._waiting.append((path, raw))
+        self.held += len(raw)
         self.pump()
 
     def add(self, block: PendingBlock) -> None:
         """Add a block whose contents may still be on their way."""
         self._waiting.append(block)
+        self.held += len(block.contents) * _ENTRY_BYTES
         self.pump()
 
     def pump(self) -> None:
@@ -140,11 +147,18 @@ class TreeWriter:
             front = waiting[0]
             if isinstance(front, tuple):
                 self._append(*front)
+                self.held -= len(front[1])
             elif front.is_settled:
                 self._encode(front)
+                self.held -= len(front.contents) * _ENTRY_BYTES
             else:
                 return
             waiting.popleft()
+
+    def waits_for(self, bundle: Ticket) -> bool:
+        """Tell whether the next block cannot be written out before a bundle has its id."""
+        front = self._waiting[0] if self._waiting else None
+        return isinstance(front, PendingBlock) and bundle in front.bundles
 
     def finish(self) -> None:
         """Write out the rest; call it when every content is settled."""

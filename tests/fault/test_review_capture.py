@@ -1,0 +1,121 @@
+"""Stores that change or cannot be read while they are captured, and what a capture holds then."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.vaults import CAPTURE, STORE, STORE_ID, Scene
+from vaultd.backends.memory import MemoryBackend
+from vaultd.chunking.bundle import BundleRule
+from vaultd.chunking.gear import Chunker, ChunkerParams
+from vaultd.core.clock import SystemClock
+from vaultd.core.events import ignore
+from vaultd.core.tree import Listing
+from vaultd.pipeline.backup import BackupReport, BackupRequest, back_up
+from vaultd.pipeline.feeder import Feeder
+from vaultd.pipeline.tree_writer import PendingBlock, Pieces, Ticket, TreeWriter
+from vaultd.pipeline.workers import Buffers
+from vaultd.stores.base import Scanned
+from vaultd.stores.files.capture import FilesCapture
+
+MIB = 1 << 20
+
+
+class Interfered(FilesCapture):
+    """A capture during which something happens once the directory ``a`` has been stored."""
+
+    happens: Callable[[], object]
+
+    def scan(self) -> Iterator[Scanned]:
+        """Yield every directory part."""
+        for scanned in super().scan():
+            yield scanned
+            if scanned.listing.path.endswith(b"/a"):
+                self.happens()
+
+
+def back_up_while(scene: Scene, happens: Callable[[], object]) -> BackupReport:
+    """Back up a scene's folder while something happens."""
+    capture = Interfered([os.fsencode(scene.tree)], CAPTURE, SystemClock(), ignore)
+    capture.happens = happens
+    request = BackupRequest(store=STORE, store_id=STORE_ID)
+    with scene.machine.opened() as host:
+        return back_up(host, request, lambda _: capture)
+
+
+def test_a_further_name_of_a_file_that_has_changed_is_read_again(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, MemoryBackend())
+    first = scene.write("a/file", b"as it was")
+    second = scene.tree / "b" / "file"
+    second.parent.mkdir()
+    os.link(first, second)
+
+    report = back_up_while(scene, lambda: first.write_bytes(b"otherwise"))
+
+    target = tmp_path / "target"
+    below = os.fsencode(second.parent).strip(b"/")
+    restored = scene.new_desk().restore(report.snapshot, target, subdir=below)
+    assert () == restored.problems
+    assert b"otherwise" == (target / "file").read_bytes()
+
+
+def nothing(*_: object) -> None:
+    """Take no note of a chunk."""
+
+
+def test_large_files_that_cannot_be_read_do_not_use_up_the_buffers(tmp_path: Path) -> None:
+    params = ChunkerParams()
+    feeder = Feeder(
+        submit=nothing,
+        submit_list=lambda _: Ticket(),
+        wait=nothing,
+        chunker=Chunker(bytes(32), params),
+        buffers=Buffers(3, params.max_bytes),
+        rule=BundleRule(),
+    )
+    listing = Listing(b"", [b"large"], array("q", [0o100644, 0, 0, MIB, 0, 0, 1]))
+    scanned = Scanned(listing, set())
+    capture = FilesCapture([os.fsencode(tmp_path)], CAPTURE, SystemClock(), ignore)
+    folder = os.open(tmp_path, os.O_RDONLY)  # reading it fails, as on a disk that is broken
+
+    for _ in range(5):
+        with pytest.raises(IsADirectoryError):
+            feeder.read(capture, scanned, 0, folder)
+    os.close(folder)
+
+
+def test_blocks_that_wait_are_counted(tmp_path: Path) -> None:
+    ticket = Ticket()
+    with (tmp_path / "cache").open("wb") as cache:
+        tree = TreeWriter(lambda _: Ticket(), cache)
+        listing = Listing(b"", [b"file"], array("q", [0o100644, 0, 0, 1, 0, 0, 1]))
+        tree.add(PendingBlock(listing, [(ticket, 0)], set(), set(), [ticket]))
+        for _ in range(10):
+            tree.add_same(b"a", bytes(1000))
+
+        assert tree.held > 10_000
+        assert tree.waits_for(ticket)
+        assert not tree.waits_for(Ticket())
+
+        ticket.chunk_id = bytes(32)
+        tree.pump()
+
+        assert 0 == tree.held
+        assert not tree.waits_for(ticket)
+
+
+def test_a_large_file_that_waits_is_not_taken_for_a_bundle(tmp_path: Path) -> None:
+    ticket = Ticket()
+    with (tmp_path / "cache").open("wb") as cache:
+        tree = TreeWriter(lambda _: Ticket(), cache)
+        listing = Listing(b"", [b"file"], array("q", [0o100644, 0, 0, MIB, 0, 0, 1]))
+        pieces = Pieces(chunks=[(ticket, MIB)])
+        tree.add(PendingBlock(listing, [pieces], set(), set(), []))
+
+        assert tree.held > 0
+        assert not tree.waits_for(ticket)
