@@ -294,14 +294,18 @@ def _record(number: int, source: random.Random, *, long: bool) -> bytes:
 
 
 def main() -> None:
-    """Make a workload from the command line."""
+    """Make a workload from the command line, or change one."""
     parser = argparse.ArgumentParser(description="Make a seeded folder of customer data.")
-    parser.add_argument("workload", choices=sorted(WORKLOADS))
+    parser.add_argument("workload", choices=[*sorted(WORKLOADS), "change"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--share", type=float, default=0.01, help="of a folder that is changed")
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
-    WORKLOADS[chosen.workload](chosen.folder, chosen.scale, chosen.seed)
+    if chosen.workload == "change":
+        print(change(chosen.folder, chosen.share, chosen.seed))
+    else:
+        WORKLOADS[chosen.workload](chosen.folder, chosen.scale, chosen.seed)
 
 
 if __name__ == "__main__":
