@@ -1,4 +1,4 @@
-"""A regular file that is being restored: written under a passing name, finished exactly once."""
+"""A regular file that is being restored: mostly under a passing name, finished exactly once."""
 
 from __future__ import annotations
 
@@ -60,8 +60,10 @@ class PendingFile:
         self.pins = 0
         self._site = site
         self._place = place
-        self._part = part_name(entry.name)
         self._whole = pieces <= 1
+        # What comes in one piece, into a directory that this restore made, replaces nothing and
+        # is complete at once: the way over another name would be a quarter of its cost.
+        self._part = entry.name if self._whole and place.fresh else part_name(entry.name)
         self._left = pieces
         self._busy = 0
         self._open = True
@@ -154,7 +156,8 @@ class PendingFile:
         try:
             fd = os.open(self._part, _MAKE, 0o600, dir_fd=folder)
         except FileExistsError:
-            os.unlink(self._part, dir_fd=folder)
+            self._part = part_name(self.entry.name)
+            discard(folder, self._part)
             fd = os.open(self._part, _MAKE, 0o600, dir_fd=folder)
         if self.entry.extra.flags:
             self._site.metadata.set_flags(fd, self.entry, early=True)
@@ -196,7 +199,8 @@ class PendingFile:
         site.metadata.on_file(fd, entry, place.born or site.born_in(place, fd))
         if entry.extra.link_group:
             self._made = made_of(os.fstat(fd), place.path, entry.name)
-        site.into_place(folder, self._part, entry.name)
+        if self._part is not entry.name:
+            site.into_place(folder, self._part, entry.name)
         if entry.extra.flags:
             site.set_flags(fd, entry)
 
