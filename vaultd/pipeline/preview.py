@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from vaultd.core.errors import IntegrityError, KeyringError, ObjectNotFoundError
 from vaultd.core.events import Advanced, Event, Found, PhaseStarted, Problem
 from vaultd.core.snapshot import Counts, Kind
 from vaultd.core.tree import MODE, SIZE, is_regular, join
@@ -94,12 +95,15 @@ def last_counts(host: HostVault, store_id: bytes) -> Counts | None:
     if not rows:
         return None
     session = host.session_id(rows[-1].seq)
-    data = host.backend.get(layout.outcome(session))
-    body = roots.open_outcome(data, session, host.trust)
-    if not isinstance(body, RootBody):
+    try:
+        data = host.backend.get(layout.outcome(session))
+        body = roots.open_outcome(data, session, host.trust)
+        if not isinstance(body, RootBody):
+            return None
+        return summarise(body, rows[-1].root_sha256, domain_keys(host.keys, body.epoch)).counts
+    except (IntegrityError, KeyringError, ObjectNotFoundError):
+        # The backup itself raises the alarm, and goes on.
         return None
-    keys = domain_keys(host.keys, body.epoch)
-    return summarise(body, rows[-1].root_sha256, keys).counts
 
 
 class _Look:
@@ -206,6 +210,11 @@ class _Look:
 
 
 def _live_rows(host: HostVault, store_id: bytes) -> list[SessionRow]:
+    try:
+        host.catalog.refresh_log(host.backend, host.trust)
+    except IntegrityError:
+        # The backup itself raises the alarm, and builds on nothing.
+        return []
     forgotten = host.catalog.forgotten()
     return [
         row
@@ -218,13 +227,21 @@ def _link(row: SessionRow) -> Link:
     return Link(seq=row.seq, kind=Kind(row.kind), chain=row.chain, started_ns=row.started_ns)
 
 
+def _is_there(host: HostVault, row: SessionRow) -> bool:
+    try:
+        host.backend.head(layout.outcome(host.session_id(row.seq)))
+    except ObjectNotFoundError:
+        return False
+    return True
+
+
 @contextmanager
 def _base(
     host: HostVault, request: BackupRequest, rows: list[SessionRow], decision: Decision
 ) -> Iterator[BinaryIO | None]:
     """Open the tree of the snapshot that the new one would build on, if it may be compared with."""
     row = next((row for row in rows if row.seq == decision.base), None)
-    if row is None or row.options != request.options:
+    if row is None or row.options != request.options or not _is_there(host, row):
         yield None
         return
     stream = open_cache(tree_path(host, request.store_id, row.seq))
