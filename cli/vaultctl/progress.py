@@ -20,7 +20,7 @@ from vaultd.core.units import format_duration, format_size
 DRAW_S, STATUS_S, PLAIN_S = 0.1, 1.0, 30.0
 """Seconds between two drawings, two JSON lines, two plain lines."""
 
-_BAR = 20
+_BAR, _ROOMY = 20, 100
 _SPEED_S = 5.0
 """The speed shown is that of about so many seconds."""
 
@@ -85,14 +85,14 @@ class Progress:
         parts = [phase.name]
         if data:
             parts.append(f"{100 * self._ratio():.0f} %")
-        of = f" of {'' if phase.data else 'about '}{format_size(data)}" if data else ""
-        parts.append(f"{format_size(done.data)}{of}")
-        parts.append(plural(done.files, "file") + (f" of {files:,}" if files and not data else ""))
-        if self._speed >= 1:
-            parts.append(f"{format_size(self._speed)}/s")
         left = self._left_s()
         if left is not None:
             parts.append(f"{format_duration(left)} left")
+        of = f" of {'' if phase.data else 'about '}{format_size(data)}" if data else ""
+        parts.append(f"{format_size(done.data)}{of}")
+        if self._speed >= 1:
+            parts.append(f"{format_size(self._speed)}/s")
+        parts.append(plural(done.files, "file") + (f" of {files:,}" if files and not data else ""))
         if self._problems:
             parts.append(plural(self._problems, "problem"))
         return ", ".join(parts)
@@ -156,8 +156,9 @@ class Progress:
         files, data = self._totals()
         line = self.words()
         if files or data:
-            filled = round(_BAR * self._ratio())
-            line = f"[{'#' * filled}{'.' * (_BAR - filled)}] {line}"
+            bar = _BAR if width >= _ROOMY else _BAR // 2
+            filled = round(bar * self._ratio())
+            line = f"[{'#' * filled}{'.' * (bar - filled)}] {line}"
         path = self._phase.done.path
         if path:
             name = shown(path)
@@ -181,8 +182,8 @@ class Progress:
 
     def _left_s(self) -> float | None:
         _, data = self._totals()
-        ratio = self._ratio()
-        if not data or ratio <= 0 or self._speed < 1:
+        ratio, beyond = self._ratio(), self._phase.done.data > data
+        if not data or beyond or ratio <= 0 or self._speed < 1:
             return None
         return max(0.0, data * (1 - ratio) / self._speed)
 

@@ -68,10 +68,11 @@ class Member:
 
     def header(self) -> bytes:
         """Return the blocks before the contents."""
+        # Records of our own come last: GNU's name of a sparse file counts more than its path.
         records = self._extended() | self.records
         if not records:
             return self._block()
-        body = b"".join(_record(key, records[key]) for key in sorted(records))
+        body = b"".join(_record(key, value) for key, value in records.items())
         extended = Member(name=b"PaxHeader", form=_EXTENDED, mode=0o644, size=len(body))
         return extended._block() + body + padding(len(body)) + self._block()
 

@@ -20,7 +20,15 @@ PASSPHRASE = "seven green lamps under water"
 LIMIT_S = 60
 
 _WORDS = re.compile(r"^ *(?:\d+ [a-z]+ *){4}$", re.MULTILINE)
-_KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "COVERAGE_PROCESS_START")
+_KEPT = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "COVERAGE_PROCESS_START",
+    "COVERAGE_PROCESS_CONFIG",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,8 +36,8 @@ def show(output: Output, report: BackupReport) -> None:
             },
         )
         return
-    show_problems(output, "could not be backed up as they are", report.problems)
-    show_problems(output, "deserve a look", report.warnings)
+    show_problems(output, "not backed up as it is", report.problems)
+    show_problems(output, "worth a look", report.warnings)
     saved = "" if not report.problems else "  INCOMPLETE: see above"
     lines = [
         f"{snapshot.kind} snapshot {snapshot.short_id} of store {plain(snapshot.store)}{saved}",
@@ -69,8 +69,8 @@ def show_preview(output: Output, store: str, seen: Preview) -> None:
             },
         )
         return
-    show_problems(output, "cannot be backed up as they are", seen.problems)
-    show_problems(output, "deserve a look", seen.warnings)
+    show_problems(output, "cannot be backed up as it is", seen.problems)
+    show_problems(output, "worth a look", seen.warnings)
     lines = [
         f"nothing was stored; of store {plain(store)} a backup would make: {seen.kind} snapshot",
         f"  why      {seen.reason}",

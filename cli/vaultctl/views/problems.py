@@ -18,12 +18,12 @@ def show_problems(output: Output, heading: str, problems: Sequence[Problem]) -> 
 
     Args:
         output: Where to.
-        heading: What is wrong, after the number: ``entries are missing``.
+        heading: What is wrong, before the number: ``not backed up as it is``.
         problems: What was found; nothing is written when there is none.
     """
     if not problems or output.json:
         return
-    output.warn(f"{plural(len(problems), 'entry', 'entries')} {heading}:")
+    output.warn(f"{heading}: {plural(len(problems), 'entry', 'entries')}")
     listed = problems if output.verbose else problems[:_SHOWN]
     for problem in listed:
         output.say_always(f"  {shown(problem.path) or '/'}: {plain(problem.reason)}")

@@ -37,8 +37,8 @@ def show(output: Output, snapshot: Snapshot, target: Path, report: RestoreReport
             },
         )
         return
-    show_problems(output, "are not as they should be", report.problems)
-    show_problems(output, "deserve a look", report.warnings)
+    show_problems(output, "not as it should be", report.problems)
+    show_problems(output, "worth a look", report.warnings)
     state = "INCOMPLETE: see above" if report.problems else "complete"
     speed = f", {format_size(report.data / report.elapsed_s)}/s" if report.elapsed_s > 1 else ""
     lines = [
