@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from vaultd.chunking.bundle import BundleRule
 from vaultd.chunking.gear import Chunker, ChunkerParams
@@ -27,6 +28,7 @@ from vaultd.policy.chain import ChainRule
 from vaultd.stores.base import Capture
 from vaultd.vault.commit import Captured
 from vaultd.vault.host import HostVault
+from vaultd.vault.local_db import refused
 from vaultd.vault.session import Session, SessionRequest, begin, resume
 from vaultd.vault.writer import DATA
 
@@ -195,7 +197,7 @@ class _Run:
         writer, request = self._session.writer, self._request
         with (
             rare_collection(),
-            _fresh(self.cache_path) as cache,
+            io.BufferedWriter(_StateFile(self.cache_path)) as cache,
             _base_stream(self._host, self._session, request) as base,
             Storing(
                 writer, level=request.level, workers=request.workers, uploads=request.uploads
@@ -233,14 +235,27 @@ class _Run:
         )
 
 
-@contextmanager
-def _fresh(path: Path) -> Iterator[BinaryIO]:
-    """Open a new private file for writing, in place of one that an interrupted run left."""
-    path.unlink(missing_ok=True)
-    with os.fdopen(
-        os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600), "wb"
-    ) as stream:
-        yield stream
+class _StateFile(io.FileIO):
+    """A new private file of this machine; what the system refuses becomes an error of ours.
+
+    Args:
+        path: Where; what an interrupted run left there goes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            path.unlink(missing_ok=True)
+            super().__init__(path, "x", opener=lambda name, flags: os.open(name, flags, 0o600))
+        except OSError as error:
+            raise refused(path, error) from error
+
+    def write(self, piece: Any, /) -> int:
+        """Write some bytes, and return how many."""
+        try:
+            return super().write(piece)
+        except OSError as error:
+            raise refused(self._path, error) from error
 
 
 @contextmanager

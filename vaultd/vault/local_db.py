@@ -1,13 +1,16 @@
-"""SQLite files on this machine: caches and journals that the vault can always replace."""
+"""Files on this machine, SQLite's above all: caches and journals that the vault can replace."""
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from vaultd.core.errors import LockedError, NoSpaceError, StorageError
+
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def open_database(path: Path, schema: str, version: int) -> sqlite3.Connection:
@@ -91,3 +94,11 @@ def translated(path: Path, error: sqlite3.DatabaseError) -> StorageError | Locke
         return LockedError(f"{path}: {words}", hint="Wait for the other vaultd process to finish.")
     hint = "Remove the file when no vaultd runs: it is rebuilt from the vault."
     return StorageError(f"{path}: {words}", hint=hint)
+
+
+def refused(path: Path, error: OSError) -> StorageError:
+    """Return the error of ours that says what the system refused to do with a file of ours."""
+    if error.errno in _NO_SPACE:
+        hint = f"Free space on the file system of {path.parent}."
+        return NoSpaceError(f"{path}: no space left", hint=hint)
+    return StorageError(f"{path}: {error.strerror}")

@@ -5,21 +5,23 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from vaultd.backends.base import Spooled
 from vaultd.compression import Buffer, Compressor, Decompressor
-from vaultd.core.errors import CorruptObjectError, NoSpaceError
+from vaultd.core.errors import CorruptObjectError
 from vaultd.core.snapshot import SessionId
 from vaultd.crypto import hashing
 from vaultd.crypto.aead import TAG_BYTES, RecordCipher
 from vaultd.crypto.recipients import Recipient
 from vaultd.format import pack as fmt
 from vaultd.vault import contexts
+from vaultd.vault.local_db import refused
 
-_NO_SPACE = (28, 122)
-"""ENOSPC and EDQUOT."""
+SPOOL = ".spool"
+"""Begins the names of spool files, where they have any."""
 
 
 class Tools:
@@ -82,23 +84,19 @@ def open_spool(folder: Path) -> int:
 
     Raises:
         NoSpaceError: The folder's file system is full.
+        StorageError: No file can be made there.
     """
-    try:
+    with suppress(OSError):
         return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        if error.errno in _NO_SPACE:
-            raise _full(folder) from error
     # Some file systems know no unnamed files: make one and take its name away.
-    path = folder / f".spool-{os.getpid()}-{threading.get_ident()}"
-    fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    path.unlink()
+    path = folder / f"{SPOOL}-{os.getpid()}-{threading.get_ident()}"
+    try:
+        path.unlink(missing_ok=True)
+        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        path.unlink()
+    except OSError as error:
+        raise refused(path, error) from error
     return fd
-
-
-def _full(folder: Path) -> NoSpaceError:
-    return NoSpaceError(
-        f"spool folder {folder}: no space left", hint=f"Free space on the file system of {folder}."
-    )
 
 
 class OpenPack:
@@ -212,12 +210,13 @@ class OpenPack:
                 done = os.pwrite(self._fd, view, offset)
                 view, offset = view[done:], offset + done
         except OSError as error:
-            if error.errno in _NO_SPACE:
-                raise _full(self._context.spool) from error
-            raise
+            raise refused(self._context.spool / SPOOL, error) from error
 
     def _pread(self, length: int, offset: int) -> bytes:
-        piece = os.pread(self._fd, length, offset)
+        try:
+            piece = os.pread(self._fd, length, offset)
+        except OSError as error:
+            raise refused(self._context.spool / SPOOL, error) from error
         if len(piece) != length:
             raise CorruptObjectError(
                 f"spool file gave {len(piece)} bytes at {offset}, expected {length}"
