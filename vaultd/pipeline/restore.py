@@ -315,6 +315,9 @@ class _Marker:
             found = self._path.read_text(encoding="utf-8", errors="surrogateescape")
         except (FileNotFoundError, NotADirectoryError):
             return False
+        if not found:
+            # A process died between making the marker and writing it: nothing else is there yet.
+            return False
         if found != self._text:
             raise TargetNotEmptyError(
                 f"restore target {self._path.parent}: "
