@@ -181,6 +181,43 @@ def decode_file(kind: type[F], contents: bytes, *, what: str) -> F:
         raise MalformedObjectError(f"{what}: {exc}") from exc
 
 
+class Receipt(_File, frozen=True):
+    """One committed snapshot and what the log was then: a line of ``receipts.jsonl``.
+
+    Attributes:
+        vault: Id of the vault, hex.
+        host: Who committed.
+        seq: In which session.
+        store: Name of the store.
+        root_sha256: Hash of the root, hex: the snapshot's id.
+        log_number: Newest log entry known.
+        log_sha256: Its hash, hex; empty when the log is empty.
+        at_ns: When, by the host's clock.
+    """
+
+    vault: str
+    host: str
+    seq: int
+    store: str
+    root_sha256: str
+    log_number: int
+    log_sha256: str
+    at_ns: int
+
+
+def encode_receipt(receipt: Receipt) -> bytes:
+    """Encode a receipt as one line, without its end."""
+    return msgspec.json.encode(receipt)
+
+
+def decode_receipt(line: bytes) -> Receipt | None:
+    """Decode one line; ``None`` when it is none, such as one that a crash cut short."""
+    try:
+        return msgspec.json.decode(line, type=Receipt)
+    except msgspec.DecodeError:
+        return None
+
+
 def armor(kind: SignedKind, signed: bytes) -> str:
     """Return a signed object as text that survives mail and copying."""
     encoded = base64.b64encode(signed).decode("ascii")

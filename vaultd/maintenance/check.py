@@ -22,7 +22,7 @@ from vaultd.crypto import hashing
 from vaultd.format.session import PartRef, RootBody, pack_refs
 from vaultd.pipeline.reporting import Progress
 from vaultd.pipeline.workers import Crew
-from vaultd.vault import layout, roots
+from vaultd.vault import layout, receipts, roots
 from vaultd.vault.catalog import Catalog, KeyFinder
 from vaultd.vault.keyring import ReadKeys
 from vaultd.vault.proving import PackProver, TreeProver
@@ -147,6 +147,7 @@ class _Check:
         for finding in context.catalog.refresh(context.backend, context.trust, context.find_keys):
             self._damages.append(Damage(name="vault", reason=finding))
         self._snapshots = context.catalog.snapshots(context.trust, context.find_keys)
+        self._receipts()
         for number, snapshot in enumerate(self._snapshots):
             self._db.execute("BEGIN")
             self._needs(number, snapshot)
@@ -157,6 +158,22 @@ class _Check:
             self._db.executemany("INSERT OR REPLACE INTO have VALUES (?,?)", listed)
             self._db.execute("COMMIT")
         self._compare()
+
+    def _receipts(self) -> None:
+        """Compare with what this machine knows to have been committed, whatever the vault says."""
+        context = self._context
+        known = {snapshot.session: snapshot.id for snapshot in self._snapshots}
+        gone = context.catalog.forgotten()
+        for receipt in receipts.read(context.folder):
+            session = SessionId(host=receipt.host, seq=receipt.seq)
+            if receipt.vault != context.trust.vault_id.hex() or session in gone:
+                continue
+            if known.get(session) != receipt.root_sha256:
+                reason = (
+                    "was committed, as this machine's receipt says, and is gone or replaced "
+                    "without having been forgotten"
+                )
+                self._damage(layout.outcome(session), reason, [receipt.root_sha256[:8]])
 
     def _needs(self, number: int, snapshot: Snapshot) -> None:
         context, session = self._context, snapshot.session

@@ -13,6 +13,7 @@ from vaultd.core.errors import (
     BrokenChainError,
     CorruptObjectError,
     ObjectExistsError,
+    ObjectNotFoundError,
     SessionRevokedError,
 )
 from vaultd.core.events import Note, Problem
@@ -134,7 +135,24 @@ class Commit:
         root = self._root(captured, self._refs(captured, own))
         data = sign_object(OUTCOME, root, self._host.keys.signer)
         self._put_outcome(data)
+        self._confirm(len(data), own)
         return Committed(root, hashing.sha256(data), own)
+
+    def _confirm(self, root_bytes: int, own: dict[PartRef, list[int]]) -> None:
+        """Look whether what was acknowledged is there: a server may lie."""
+        written = {layout.outcome(self._plan.session): root_bytes}
+        written |= {layout.part(self._plan.session, part.sha256): part.size for part in own}
+        for name, size in written.items():
+            try:
+                found = self._host.backend.head(name).size
+            except ObjectNotFoundError:
+                found = -1
+            if found != size:
+                raise CorruptObjectError(
+                    f"object {name}: acknowledged with {size} bytes, and "
+                    + ("not there" if found < 0 else f"there with {found}"),
+                    hint="Examine the storage with `vaultctl doctor`, then run the backup again.",
+                )
 
     def _put_parts(self) -> dict[PartRef, list[int]]:
         """Put index parts for the packs that this session brings in; return which holds which."""

@@ -10,8 +10,9 @@ from vaultd.core.errors import BrokenChainError, ObjectNotFoundError
 from vaultd.core.events import Note
 from vaultd.core.snapshot import Kind, Snapshot
 from vaultd.crypto.recipients import Recipient
+from vaultd.format.machine import Receipt
 from vaultd.policy import chain as chain_policy
-from vaultd.vault import layout
+from vaultd.vault import layout, receipts
 from vaultd.vault.catalog import summarise
 from vaultd.vault.commit import Captured, Commit, CommitPlan
 from vaultd.vault.host import (
@@ -223,7 +224,27 @@ class Session:
             options=request.options, started_ns=root.started_ns,
         )  # fmt: skip
         index.commit(row, done.parts)
+        self._write_receipt(done.sha256)
         return summarise(root, done.sha256, self._host.keys.current)
+
+    def _write_receipt(self, sha256: bytes) -> None:
+        host, head = self._host, self._opened.head
+        receipt = Receipt(
+            vault=host.trust.vault_id.hex(),
+            host=self.id.host,
+            seq=self.id.seq,
+            store=self._request.store,
+            root_sha256=sha256.hex(),
+            log_number=head.number,
+            log_sha256=head.sha256.hex(),
+            at_ns=host.clock.now_ns(),
+        )
+        try:
+            receipts.append(host.folder, receipt)
+        except OSError as error:
+            # The snapshot is committed; what is missing is the proof of it on this machine.
+            text = f"receipt of snapshot {self.id} cannot be written: {error.strerror}"
+            host.observer(Note(text=text, warning=True))
 
 
 @contextmanager
