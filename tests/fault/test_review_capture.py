@@ -14,7 +14,7 @@ from vaultd.backends.memory import MemoryBackend
 from vaultd.chunking.bundle import BundleRule
 from vaultd.chunking.gear import Chunker, ChunkerParams
 from vaultd.core.clock import SystemClock
-from vaultd.core.events import ignore
+from vaultd.core.events import Observer, ProblemKind, ignore
 from vaultd.core.tree import Listing
 from vaultd.pipeline.backup import BackupReport, BackupRequest, back_up
 from vaultd.pipeline.feeder import Feeder
@@ -62,6 +62,51 @@ def test_a_further_name_of_a_file_that_has_changed_is_read_again(tmp_path: Path)
     restored = scene.new_desk().restore(report.snapshot, target, subdir=below)
     assert () == restored.problems
     assert b"otherwise" == (target / "file").read_bytes()
+
+
+class Shrinking(FilesCapture):
+    """A capture of a sparse file that has less data each time it was read."""
+
+    path: Path
+    left = 5
+
+    def settle(self, scanned: Scanned, position: int, fd: int) -> bool:
+        """Tell whether the file is still as it was: never."""
+        self.left -= 1
+        make_sparse(self.path, self.left * MIB)
+        return super().settle(scanned, position, fd)
+
+
+def make_sparse(path: Path, length: int) -> None:
+    """Write a file of 8 MiB with that many bytes of data at its end."""
+    with path.open("wb") as stream:
+        stream.truncate(8 * MIB)
+        stream.seek(8 * MIB - length)
+        stream.write(b"x" * length)
+
+
+def test_a_sparse_file_that_never_holds_still_can_be_restored(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, MemoryBackend())
+    path = scene.write("file", b"")
+    make_sparse(path, 5 * MIB)
+    request = BackupRequest(store=STORE, store_id=STORE_ID)
+    with scene.machine.opened() as host:
+
+        def captured(observer: Observer) -> FilesCapture:
+            capture = Shrinking([os.fsencode(scene.tree)], CAPTURE, SystemClock(), observer)
+            capture.path = path
+            return capture
+
+        report = back_up(host, request, captured)
+    target = tmp_path / "target"
+
+    restored = scene.new_desk().restore(
+        report.snapshot, target, subdir=os.fsencode(scene.tree).strip(b"/")
+    )
+
+    assert [ProblemKind.CHANGED] == [problem.kind for problem in report.problems]
+    assert () == restored.problems
+    assert 8 * MIB == (target / "file").stat().st_size
 
 
 def nothing(*_: object) -> None:

@@ -119,19 +119,20 @@ def pieces_of(stored: Stored, extents: list[Extent]) -> list[Piece]:
     """Return the pieces of a regular file: its extents, divided where its data has holes.
 
     Raises:
-        CorruptObjectError: The extents are not as long as the file's data.
+        CorruptObjectError: The extents are shorter than the file's data. They may be longer: of a
+            file that changed at every try, its beginning is taken.
     """
     entry = stored.entry
     segments = ((0, entry.size),) if entry.extra.segments is None else entry.extra.segments
     expected, found = sum(length for _, length in segments), sum(one.length for one in extents)
-    if found != expected:
+    if found < expected:
         path = entry.full_path.decode(errors="replace")
         raise CorruptObjectError(f"/{path}: {found} bytes are stored, expected {expected}")
     pieces = []
     left = list(reversed(segments))
     for extent in extents:
         done = 0
-        while done < extent.length:
+        while done < extent.length and left:
             offset, length = left.pop()
             run = min(length, extent.length - done)
             pieces.append(Piece(extent.chunk_id, extent.offset + done, offset, run))
