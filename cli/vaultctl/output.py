@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import threading
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ if TYPE_CHECKING:  # a terminal library that `version` does not wait for
     from rich.console import RenderableType
 
 _WIDE = 10_000
-"""Columns of a table that no person looks at: nothing is folded or cut for a pipe."""
+"""Columns where no person looks."""
 
 
 class Output:
@@ -55,6 +56,11 @@ class Output:
         """Whether a line that is drawn again and again makes sense."""
         return self._stderr.isatty() and not self.quiet and not self.json
 
+    @property
+    def columns(self) -> int:
+        """How wide a table may be: nothing is folded or cut for a pipe."""
+        return shutil.get_terminal_size().columns if self._stdout.isatty() else _WIDE
+
     def line(self, text: str = "") -> None:
         """Write one line of a result, for people."""
         with self._lock:
@@ -74,7 +80,7 @@ class Output:
             self.draw("")
             console = Console(
                 file=self._stdout,
-                width=None if self._stdout.isatty() else _WIDE,
+                width=self.columns,
                 markup=False,
                 emoji=False,
                 highlight=False,
@@ -121,11 +127,6 @@ class Output:
             self._clear()
             self._live = text
             self._redraw()
-
-    def flush(self) -> None:
-        """Hand everything to the system, so that what fails now is noticed now."""
-        self._stdout.flush()
-        self._stderr.flush()
 
     def _err(self, text: str) -> None:
         with self._lock:

@@ -134,7 +134,7 @@ class Progress:
     def _note(self, note: Note) -> None:
         if note.warning:
             self._output.warn(plain(note.text))
-        elif self._output.verbose or self._output.json:
+        else:
             self._output.say(plain(note.text))
 
     def _show(self) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from vaultctl.access import Listed, opened_list, read_context
 from vaultctl.context import App
 from vaultctl.views.snapshots import line
-from vaultd.core.errors import KeyringError
+from vaultd.core.errors import IntegrityError, KeyringError, ObjectNotFoundError
 from vaultd.vault.reader import ReadContext, SnapshotReader
 from vaultd.vault.select import Filter, Reference, resolve
 
@@ -73,12 +73,12 @@ def _reader(context: ReadContext, found: Reference) -> SnapshotReader:
 
 
 def readable(app: App, listed: Listed, wanted: Filter) -> Iterator[SnapshotReader]:
-    """Open one snapshot after the other, newest first; those without a key are left out."""
+    """Open one snapshot after the other, newest first; those that cannot be are left out."""
     context = read_context(app, listed)
     for snapshot in reversed([one for one in listed.snapshots if wanted.matches(one)]):
         try:
             reader = SnapshotReader(context, snapshot)
-        except KeyringError as error:
+        except (IntegrityError, KeyringError, ObjectNotFoundError) as error:
             app.output.warn(f"snapshot {line(snapshot)}: {error.message}")
             continue
         with reader:

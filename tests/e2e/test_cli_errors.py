@@ -232,12 +232,11 @@ def test_a_machine_that_is_no_host_cannot_back_up(home: Home, data: Path) -> Non
 
 
 def test_damage_is_found_named_and_given_its_own_code(home: Home, data: Path) -> None:
+    home.ok("backup", data, "--name", "damaged")
     copy = home.machine("damaged")
     shutil.copytree(home.state, copy.state)
     vault = copy.folder / "vault"
     shutil.copytree(home.vault, vault)
-    summary = home.json("backup", data, "--name", "damaged", "-r", home.location).summary
-    assert summary["snapshot_id"]
     pack = max(
         (vault / "packs").rglob("*"), key=lambda path: path.is_file() and path.stat().st_size
     )
@@ -258,6 +257,28 @@ def test_damage_is_found_named_and_given_its_own_code(home: Home, data: Path) ->
     missing = copy.run("check", "-r", vault)
     assert 20 == missing.code
     assert "is missing" in missing.text
+
+
+def test_what_is_gone_is_reported_and_the_rest_is_still_found(home: Home, data: Path) -> None:
+    home.ok("backup", data / "etc", "--name", "gone", "--kind", "full")
+    home.ok("backup", data / "etc", "--name", "gone", "--kind", "full")
+    copy = home.machine("missing")
+    vault = copy.folder / "vault"
+    shutil.copytree(home.vault, vault)
+    here = ("-r", vault, "--fingerprint", home.fingerprint)
+    before = copy.json("snapshots", *here, *home.key).of_type("snapshot")
+    first, second = (one for one in before if one["store"] == "gone")
+    for pack in (vault / f"packs/web1/{first['seq']:010}").iterdir():
+        pack.unlink()
+    (vault / f"snap/web1/{second['seq']:010}").unlink()
+
+    listed = copy.run("snapshots", *here, *home.key)
+    found = copy.run("find", "hosts", "--json", "-H", "web1", "--store", "gone", *home.key)
+
+    assert (20, True) == (listed.code, first["short_id"] in listed.text)
+    assert f"snapshot web1/{second['seq']:010}: seen before and gone" in listed.err
+    assert 3 == found.code
+    assert {"matches": 0} == {"matches": found.summary["matches"]}
 
 
 def test_errors_are_json_lines_for_scripts(home: Home) -> None:

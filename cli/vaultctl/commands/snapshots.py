@@ -2,7 +2,8 @@
 
 Each is shown with its id, time, kind, store, host, tags, number of files, size, and what it took
 to store. Names are shown as far as this machine has the keys: a host sees its own, a recovery key
-(--recovery-key-file) shows all.
+(--recovery-key-file) shows all. A snapshot that was here and is gone is reported, with exit code
+20.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import click
 from vaultctl.access import opened_list
 from vaultctl.command import command as make_command
 from vaultctl.context import App
+from vaultctl.exit_codes import DAMAGE, OK
 from vaultctl.filters import filter_of, filter_options
 from vaultctl.views import snapshots as view
 from vaultd.core.snapshot import Snapshot
@@ -34,7 +36,7 @@ _GROUPS = ("host", "store", "paths", "tags", "kind", "day")
     metavar="LIST",
     help=f"What --latest counts by: {', '.join(_GROUPS)}; '' for all together.",
 )
-def command(app: App, latest: int | None, group_by: str, **chosen: Any) -> None:
+def command(app: App, latest: int | None, group_by: str, **chosen: Any) -> int:
     """List snapshots; see the module's docstring."""
     names = _group_names(group_by)
     wanted = filter_of(app, chosen)
@@ -43,6 +45,7 @@ def command(app: App, latest: int | None, group_by: str, **chosen: Any) -> None:
         if latest is not None:
             found = latest_of_each(found, latest, lambda one: _group_of(one, names))
         view.show(app.output, found, of=len(listed.snapshots))
+        return DAMAGE if listed.findings else OK
 
 
 def _group_names(text: str) -> tuple[str, ...]:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich import box
 from rich.table import Table
 
 from vaultctl import json_lines
 from vaultctl.output import Output
 from vaultctl.text import local, plain, plural, shown, zone
+from vaultctl.views.tables import new_table
 from vaultd.core.snapshot import Snapshot
 from vaultd.core.units import format_size
+
+_ROOMY, _NARROW = 110, 70
+"""Columns from which on everything is shown, and below which sizes are left out."""
+
+_FOLDED = ("Store", "Host", "Tags")
 
 
 def show(output: Output, snapshots: Sequence[Snapshot], *, of: int) -> None:
@@ -28,7 +33,7 @@ def show(output: Output, snapshots: Sequence[Snapshot], *, of: int) -> None:
         output.record("summary", {"snapshots": len(snapshots), "snapshots_in_vault": of})
         return
     if snapshots:
-        output.rich(_table(snapshots))
+        output.rich(_table(snapshots, output.columns))
     if any(one.counts.problems for one in snapshots):
         output.say("! incomplete: some files could not be read when it was made.")
     if any(is_hidden(snapshot) for snapshot in snapshots):
@@ -52,25 +57,64 @@ def line(snapshot: Snapshot) -> str:
     return f"{snapshot.short_id} of {when} ({snapshot.kind}{store} on host {snapshot.session.host})"
 
 
-def _table(snapshots: Sequence[Snapshot]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    time = f"Time ({zone(snapshots[-1].started_ns)})"
-    for heading in ("ID", time, "Kind", "Store", "Host", "Tags"):
-        table.add_column(heading, no_wrap=heading not in {"Store", "Tags"}, overflow="fold")
-    for heading in ("Files", "Size", "Stored"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for one in snapshots:
-        numbers = _numbers(one)
-        table.add_row(
-            one.short_id,
-            local(one.started_ns),
-            f"{one.kind}{' !' if one.counts.problems else ''}",
-            plain(one.store) or "?",
-            one.session.host,
-            plain(", ".join(one.tags)),
-            *numbers,
+def _table(snapshots: Sequence[Snapshot], columns: int) -> Table:
+    roomy = columns >= _ROOMY
+    table = new_table()
+    headings = _headings(snapshots, roomy=roomy)
+    if columns < _NARROW:
+        del headings["Size"]
+    for heading, right in headings.items():
+        whole = heading not in _FOLDED
+        table.add_column(
+            heading,
+            justify="right" if right else "left",
+            no_wrap=whole,
+            overflow="fold",
+            min_width=_longest(snapshots, heading, roomy=roomy) if whole else None,
         )
+    for one in snapshots:
+        cells = _cells(one, roomy=roomy)
+        table.add_row(*(cells[_key(heading)] for heading in headings))
     return table
+
+
+def _headings(snapshots: Sequence[Snapshot], *, roomy: bool) -> dict[str, bool]:
+    """Return the columns worth their room, and which of them are numbers."""
+    headings = {"ID": False, f"Time ({zone(snapshots[-1].started_ns)})": False, "Kind": False}
+    headings["Store"] = False
+    if roomy or len({one.session.host for one in snapshots}) > 1:
+        headings["Host"] = False
+    if roomy or any(one.tags for one in snapshots):
+        headings["Tags"] = False
+    if roomy:
+        headings["Files"] = True
+    return headings | {"Size": True, "Stored": True}
+
+
+def _key(heading: str) -> str:
+    return heading.partition(" ")[0]
+
+
+def _longest(snapshots: Sequence[Snapshot], heading: str, *, roomy: bool) -> int:
+    cells = (_cells(one, roomy=roomy)[_key(heading)] for one in snapshots)
+    return max(map(len, (heading, *cells)))
+
+
+def _cells(one: Snapshot, *, roomy: bool) -> dict[str, str]:
+    files, size, stored = _numbers(one)
+    kind = str(one.kind) if roomy else str(one.kind)[:4]
+    time = local(one.started_ns)
+    return {
+        "ID": one.short_id,
+        "Time": time if roomy else time[:16],
+        "Kind": f"{kind}{' !' if one.counts.problems else ''}",
+        "Store": plain(one.store) or "?",
+        "Host": one.session.host,
+        "Tags": plain(", ".join(one.tags)),
+        "Files": files,
+        "Size": size,
+        "Stored": stored,
+    }
 
 
 def _numbers(one: Snapshot) -> tuple[str, str, str]:

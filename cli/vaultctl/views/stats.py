@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from rich import box
 from rich.table import Table
 
 from vaultctl.output import Output
 from vaultctl.text import plain, plural
+from vaultctl.views.tables import new_table
 from vaultd.core.units import format_size
 from vaultd.maintenance.stats import Stats, Usage
 
@@ -33,7 +33,7 @@ def show(output: Output, found: Stats, *, chains: bool) -> None:
 
 
 def _table(usages: Sequence[Usage], heading: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = new_table()
     table.add_column(heading, overflow="fold")
     for name in ("Snapshots", "Files", "Size", "If copied", "Stored"):
         table.add_column(name, justify="right", no_wrap=True)

@@ -203,12 +203,11 @@ def test_scripts_are_told_of_every_problem() -> None:
 @pytest.mark.parametrize(
     ("settings", "note", "warning"),
     [
-        ({}, "", "warning: look\n"),
-        ({"verbose": 1}, "look\n", "warning: look\n"),
+        ({}, "look\n", "warning: look\n"),
         ({"quiet": True, "verbose": 1}, "", "warning: look\n"),
     ],
 )
-def test_notes_are_for_who_asks_and_warnings_for_everybody(
+def test_notes_may_be_silenced_and_warnings_may_not(
     settings: dict[str, int], note: str, warning: str
 ) -> None:
     first, second = Stage(**settings), Stage(**settings)  # type: ignore[arg-type]  # by name

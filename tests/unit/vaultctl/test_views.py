@@ -22,6 +22,11 @@ from vaultd.vault.sheets import RecoverySheet
 from vaultd.wiring import KeyType
 
 
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 class Page:
     def __init__(self, *, json: bool = False, verbose: int = 0, quiet: bool = False) -> None:
         self._out, self._err = io.StringIO(), io.StringIO()
@@ -54,7 +59,7 @@ def _snapshot(*, hidden: bool = False, problems: int = 0, store: str = "crm") ->
         hostname="" if hidden else "web1.example",
         username="" if hidden else "root",
         roots=() if hidden else (b"/srv",),
-        counts=Counts(files=3, data=2048, problems=problems),
+        counts=Counts(files=3, data=2048, stored_added=4096, problems=problems),
         stored=1,
         software="vaultd",
     )
@@ -155,6 +160,31 @@ def test_what_keys_do_not_show_is_marked_as_such() -> None:
     assert "incomplete" in page.err
     assert "keys are not on this machine" in page.err
     assert "2 snapshots of 5." in page.err
+
+
+@pytest.mark.parametrize(
+    ("columns", "headings"),
+    [
+        (120, "ID Time Kind Store Host Tags Files Size Stored"),
+        (80, "ID Time Kind Store Size Stored"),
+        (60, "ID Time Kind Store Stored"),
+    ],
+)
+def test_a_narrow_terminal_shows_fewer_columns_and_never_half_an_id(
+    monkeypatch: pytest.MonkeyPatch, columns: int, headings: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    screen = Screen()
+    output = Output(json=False, quiet=True, verbose=0, stdout=screen, stderr=io.StringIO())
+    snapshot = _snapshot(store="/srv/customer data/of many years")
+
+    snapshots.show(output, [snapshot], of=1)
+
+    text = re.sub(r"\x1b\[[0-9;]*m|\(\S+\)", "", screen.getvalue())
+    assert headings.split() == text.splitlines()[0].split()
+    assert snapshot.short_id in text
+    assert "KiB" in text
+    assert all(len(line) <= columns for line in text.splitlines())
 
 
 def test_an_empty_vault_says_how_to_begin() -> None:

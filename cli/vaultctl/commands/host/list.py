@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from rich import box
-from rich.table import Table
-
 from vaultctl.access import opened_place
 from vaultctl.command import command as make_command
 from vaultctl.context import App
+from vaultctl.views.tables import new_table
 from vaultd.vault.roster import Machine, roster
 
 
@@ -27,7 +25,7 @@ def command(app: App) -> None:
             app.output.record("machine", {**asdict(one), "here": one.name in own})
         app.output.record("summary", {"machines": len(machines)})
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = new_table()
     for heading in ("Role", "Name", "Domain", "Key", "Sessions", ""):
         table.add_column(heading, no_wrap=True)
     for one in machines:

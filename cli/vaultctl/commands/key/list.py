@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from rich import box
-from rich.table import Table
-
 from vaultctl import json_lines
 from vaultctl.access import opened_place
 from vaultctl.command import command as make_command
 from vaultctl.context import App
 from vaultctl.text import local, plain
+from vaultctl.views.tables import new_table
 
 
 @make_command(__doc__)
@@ -32,7 +30,7 @@ def command(app: App) -> None:
             app.output.record("key", fields)
         app.output.record("summary", {"keys": len(grants), "fingerprints": list(fingerprints)})
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = new_table()
     for heading in ("Recovery key", "Form", "Added", "Last tested here", ""):
         table.add_column(heading, no_wrap=True)
     for grant in grants:
