@@ -15,6 +15,7 @@ from vaultd.chunking.bundle import BundleRule
 from vaultd.chunking.gear import Chunker, ChunkerParams
 from vaultd.core.clock import SystemClock
 from vaultd.core.events import Observer, ProblemKind, ignore
+from vaultd.core.snapshot import Kind
 from vaultd.core.tree import Listing
 from vaultd.pipeline.backup import BackupReport, BackupRequest, back_up
 from vaultd.pipeline.feeder import Feeder
@@ -62,6 +63,26 @@ def test_a_further_name_of_a_file_that_has_changed_is_read_again(tmp_path: Path)
     restored = scene.new_desk().restore(report.snapshot, target, subdir=below)
     assert () == restored.problems
     assert b"otherwise" == (target / "file").read_bytes()
+
+
+@pytest.mark.parametrize("kind", [Kind.INCREMENTAL, Kind.FULL])
+def test_a_root_that_has_lost_everything_is_reported(tmp_path: Path, kind: Kind) -> None:
+    scene = Scene(tmp_path, MemoryBackend())
+    other = tmp_path / "other"
+    other.mkdir()
+    scene.write("file", b"contents")
+    (scene.tree / "empty").mkdir()
+    first = scene.machine.back_up(scene.tree, other)
+    scene.tree.rename(scene.box / "elsewhere")
+    scene.tree.mkdir()  # as a mount point is when nothing is mounted there
+
+    report = scene.machine.back_up(scene.tree, other, kind=kind)
+
+    assert () == first.problems
+    assert [(ProblemKind.VANISHED, os.fsencode(scene.tree))] == [
+        (problem.kind, problem.path) for problem in report.problems
+    ]
+    assert 1 == report.snapshot.counts.problems
 
 
 class Shrinking(FilesCapture):

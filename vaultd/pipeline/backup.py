@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -14,8 +15,17 @@ from vaultd.chunking.bundle import BundleRule
 from vaultd.chunking.gear import Chunker, ChunkerParams
 from vaultd.compression import Level
 from vaultd.core.errors import SessionRevokedError
-from vaultd.core.events import Event, Found, Note, Observer, PhaseStarted, Problem
+from vaultd.core.events import (
+    Event,
+    Found,
+    Note,
+    Observer,
+    PhaseStarted,
+    Problem,
+    ProblemKind,
+)
 from vaultd.core.snapshot import Kind, Snapshot
+from vaultd.core.tree import Listing
 from vaultd.format.session import TreeChunk
 from vaultd.pipeline.base_tree import BaseTree, open_cache
 from vaultd.pipeline.feeder import Feeder
@@ -153,6 +163,17 @@ def _keep_tree(host: HostVault, snapshot: Snapshot, store_id: bytes, written: Pa
             path.unlink()
 
 
+def _was_filled(host: HostVault, store_id: bytes, path: bytes) -> bool:
+    """Tell whether a directory held something at the last snapshot, as far as is known here."""
+    newest = max(_trees(host).glob(f"{store_id.hex()}-*"), default=None)
+    stream = open_cache(newest) if newest is not None else None
+    if stream is None:
+        return False
+    with stream:
+        before = BaseTree(stream).overlapping(Listing(path, [], array("q")))
+        return any(block.body.names for block in before)
+
+
 class _Run:
     """One capture: the scan on this thread, everything heavy on others."""
 
@@ -178,6 +199,7 @@ class _Run:
         with make_capture(self.observe) as capture:
             chunks, tally = self._store(capture)
             facts = capture.facts()
+        self._doubt_empty(facts.roots, set(tally.empty))
         host.observer(PhaseStarted(name="commit"))
         return Captured(
             tree=chunks,
@@ -192,6 +214,15 @@ class _Run:
             started_ns=started_ns,
             ended_ns=host.clock.now_ns(),
         )
+
+    def _doubt_empty(self, roots: tuple[bytes, ...], empty: set[bytes]) -> None:
+        """Report roots that have lost everything: what is not mounted looks just so."""
+        for root in roots:
+            path = root.strip(b"/")
+            if path in empty and _was_filled(self._host, self._request.store_id, path):
+                reason = "holds nothing any more: is its file system mounted?"
+                problem = Problem(kind=ProblemKind.VANISHED, path=root, reason=reason)
+                self.observe(Found(problem=problem))
 
     def _store(self, capture: Capture) -> tuple[tuple[TreeChunk, ...], Tally]:
         writer, request = self._session.writer, self._request

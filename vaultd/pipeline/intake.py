@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vaultd.core.snapshot import Counts
 from vaultd.core.tree import MODE, SIZE, Listing, join
@@ -27,7 +27,11 @@ _MOST_HELD_BYTES = 32 << 20
 
 @dataclass(slots=True)
 class Tally:
-    """Running numbers of one capture; see `vaultd.core.snapshot.Counts`."""
+    """Running numbers of one capture; see `vaultd.core.snapshot.Counts`.
+
+    Attributes:
+        empty: Directories that hold nothing.
+    """
 
     files: int = 0
     directories: int = 0
@@ -36,9 +40,12 @@ class Tally:
     files_new: int = 0
     files_changed: int = 0
     files_read: int = 0
+    empty: list[bytes] = field(default_factory=list)
 
     def add(self, listing: Listing, dropped: set[int]) -> None:
         """Count the entries of one directory part."""
+        if not listing.names:
+            self.empty.append(listing.path)
         modes, sizes = listing.column(MODE), listing.column(SIZE)
         types = [mode & _TYPE for mode in modes]
         for position in dropped:
