@@ -145,20 +145,25 @@ def rdev_of(status: os.stat_result) -> int:
     return 0
 
 
-def segments_of(fd: int, status: os.stat_result) -> tuple[tuple[int, int], ...] | None:
+def may_have_holes(status: os.stat_result, extra: Extra | None) -> bool:
+    """Tell whether it is worth asking where the data of a file lies.
+
+    Its blocks say so for nothing, but attributes that have a block of their own may hide a hole.
+    """
+    return has_holes(status) or (extra is not None and bool(extra.xattrs))
+
+
+def segments_of(fd: int, size: int) -> tuple[tuple[int, int], ...] | None:
     """Return where the data of a file lies, and put its offset back to 0.
 
     Args:
         fd: The file, open for reading.
-        status: What ``fstat`` says of it.
+        size: Its length in bytes.
 
     Returns:
         (offset, length) ascending; ``None`` when the file has no holes. A file with very many
         holes loses the short ones: they are read as zeros.
     """
-    size = status.st_size
-    if not has_holes(status):
-        return None
     found: list[tuple[int, int]] = []
     at = 0
     try:
@@ -170,7 +175,7 @@ def segments_of(fd: int, status: os.stat_result) -> tuple[tuple[int, int], ...] 
         if error.errno != errno.ENXIO:  # there is no more data
             found = [(0, size)]
     os.lseek(fd, 0, os.SEEK_SET)
-    return None if found == [(0, size)] else _thinned(found)
+    return None if found == [(0, size)] or not size else _thinned(found)
 
 
 def _thinned(found: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

@@ -17,7 +17,7 @@ from vaultd.core.clock import Clock
 from vaultd.core.events import Found, Observer, Problem, ProblemKind
 from vaultd.core.tree import CTIME, INO, MODE, MTIME, SIZE, UID, Extra, Listing, join
 from vaultd.stores.base import Scanned, SourceFacts
-from vaultd.stores.files.attributes import AttributeReader, rdev_of, segments_of
+from vaultd.stores.files.attributes import AttributeReader, may_have_holes, rdev_of, segments_of
 from vaultd.stores.files.descriptors import DIRECTORY_FLAGS, FILE_FLAGS, Opener
 from vaultd.stores.files.options import CaptureOptions
 from vaultd.stores.files.problems import problem_of
@@ -201,8 +201,9 @@ class FilesCapture:
         extra = self._reader.fill(fd, self._walk.here.device, extras.get(position))
         if extra is not None:
             extras[position] = extra
-        if position in self._walk.sparse:
-            segments = segments_of(fd, os.fstat(fd))
+        status = os.fstat(fd)
+        if may_have_holes(status, extra):
+            segments = segments_of(fd, status.st_size)
             if segments is not None:
                 extras.setdefault(position, Extra()).segments = segments
 
@@ -224,7 +225,8 @@ class FilesCapture:
         if status.st_nlink > 1:
             extra.link_group = link_group(status.st_dev, status.st_ino)
         self._reader.fill(fd, status.st_dev, extra)
-        extra.segments = segments_of(fd, status)
+        if may_have_holes(status, extra):
+            extra.segments = segments_of(fd, status.st_size)
         listing.extras.pop(position, None)
         if not extra.is_empty():
             listing.extras[position] = extra
