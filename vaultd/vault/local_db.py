@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Self
 
 from vaultd.core.errors import LockedError, NoSpaceError, StorageError
 
@@ -33,15 +34,85 @@ def open_database(path: Path, schema: str, version: int) -> sqlite3.Connection:
     except sqlite3.OperationalError as error:
         raise translated(path, error) from error
     except sqlite3.DatabaseError:
-        # "file is not a database", "disk image is malformed": what it held is in the vault.
-        for suffix in ("-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
-        path.rename(path.with_name(path.name + ".damaged"))
+        _put_aside(path)
         return _open(path, schema, version)
 
 
+def _put_aside(path: Path) -> None:
+    """Let a damaged file be begun anew when it is opened next: what it held is in the vault."""
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    path.rename(path.with_name(path.name + ".damaged"))
+
+
+class _Connection(sqlite3.Connection):
+    """Says in our words what goes wrong, once it is said which file this is."""
+
+    path: Path | None = None
+
+    def cursor(self, factory: Any = None) -> Any:
+        """Return a cursor that does the same."""
+        return super().cursor(factory or _Cursor)
+
+    def execute(self, *statement: Any) -> Any:
+        """Run a statement."""
+        return self.cursor().execute(*statement)
+
+    def executemany(self, *statement: Any) -> Any:
+        """Run a statement many times."""
+        return self.cursor().executemany(*statement)
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Turn an error into one of ours."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if self.path is None:
+                raise
+            raise translated(self.path, error) from error
+
+
+class _Cursor(sqlite3.Cursor):
+    """Runs statements; pages are read, and found damaged, while rows are fetched."""
+
+    connection: _Connection
+
+    def execute(self, *statement: Any) -> Self:
+        """Run a statement."""
+        with self.connection.told():
+            return super().execute(*statement)
+
+    def executemany(self, *statement: Any) -> Self:
+        """Run a statement many times."""
+        with self.connection.told():
+            return super().executemany(*statement)
+
+    def fetchone(self) -> Any:
+        """Return the next row."""
+        with self.connection.told():
+            return super().fetchone()
+
+    def fetchmany(self, size: int | None = 1) -> list[Any]:
+        """Return the next rows."""
+        with self.connection.told():
+            return super().fetchmany(size)
+
+    def fetchall(self) -> list[Any]:
+        """Return all rows that are left."""
+        with self.connection.told():
+            return super().fetchall()
+
+    def __next__(self) -> Any:
+        """Return the next row."""
+        with self.connection.told():
+            return super().__next__()
+
+
 def _open(path: Path, schema: str, version: int) -> sqlite3.Connection:
-    db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
+    db = sqlite3.connect(
+        path, check_same_thread=False, isolation_level=None, timeout=30, factory=_Connection
+    )
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=NORMAL")
     db.execute("PRAGMA cache_size=-2048")
@@ -57,6 +128,7 @@ def _open(path: Path, schema: str, version: int) -> sqlite3.Connection:
             db.execute(statement)
         db.execute(f"PRAGMA user_version={version}")
         db.execute("COMMIT")
+    db.path = path
     return db
 
 
@@ -93,6 +165,9 @@ def translated(path: Path, error: sqlite3.DatabaseError) -> StorageError | Locke
     if "locked" in words:
         return LockedError(f"{path}: {words}", hint="Wait for the other vaultd process to finish.")
     hint = "Remove the file when no vaultd runs: it is rebuilt from the vault."
+    if not isinstance(error, sqlite3.OperationalError) and path.exists():
+        _put_aside(path)
+        hint = "Do it again: the file was put aside, and is rebuilt from the vault."
     return StorageError(f"{path}: {words}", hint=hint)
 
 
