@@ -66,8 +66,9 @@ def test_a_mistake_has_its_code_its_words_and_a_hint(
     done = home.run(*arguments)
 
     assert (code, b"") == (done.code, done.out)
-    first, *rest = done.err.splitlines()
-    assert first.startswith("vaultctl: error: ")
+    said = done.err.splitlines()
+    at = next(at for at, line in enumerate(said) if line.startswith("vaultctl: error: "))
+    first, rest = said[at], said[at + 1 :]
     assert words in first
     assert "Traceback" not in done.err
     if hint is not None:
