@@ -10,6 +10,7 @@ from pathlib import Path
 from vaultctl import sheets
 from vaultctl.context import App
 from vaultctl.kit import KitFile, check_kit, write_kit
+from vaultctl.text import quoted
 from vaultd.core.errors import ConfigError
 from vaultd.vault.ceremony import Created, RecoveryPlan, VaultPlan, create_vault, keep_created
 from vaultd.vault.identity import known_identities
@@ -21,7 +22,7 @@ PAPER, SECOND = "paper", "file"
 """Labels of the two recovery keys."""
 
 _PRINT = "Print it, put the paper into a safe, then delete the file."
-_COPY = "The same as text, for where there is no printer: write it down by hand, then delete it."
+_COPY = "The same as text, to write down by hand where there is no printer; then delete it."
 _CARRY = "Carry it to another place (USB stick, password store). It needs the passphrase."
 _ADMIN = "Lets machines and keys in, and shuts them out. Keep it with the other key file."
 
@@ -184,5 +185,5 @@ at {created.location}
 Each recovery key alone opens every backup. Without any of them nobody can open one: keep them at
 two places, away from the machine that is backed up. Try each of them now, and twice a year:
 
-  vaultctl key test --recovery-key-file FILE
+  vaultctl key test -r {quoted(created.location)} --recovery-key-file FILE
 """

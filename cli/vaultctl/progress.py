@@ -20,6 +20,9 @@ from vaultd.core.units import format_duration, format_size
 DRAW_S, STATUS_S, PLAIN_S = 0.1, 1.0, 30.0
 """Seconds between two drawings, two JSON lines, two plain lines."""
 
+_NOUNS = {"read data": "pack", "check trees": "snapshot", "examine": "finding"}
+"""What is counted, where it is not files."""
+
 _BAR, _ROOMY = 20, 100
 _SPEED_S = 5.0
 """The speed shown is that of about so many seconds."""
@@ -92,7 +95,8 @@ class Progress:
         parts.append(f"{format_size(done.data)}{of}")
         if self._speed >= 1:
             parts.append(f"{format_size(self._speed)}/s")
-        parts.append(plural(done.files, "file") + (f" of {files:,}" if files and not data else ""))
+        noun = _NOUNS.get(phase.name, "file")
+        parts.append(plural(done.files, noun) + (f" of {files:,}" if files and not data else ""))
         if self._problems:
             parts.append(plural(self._problems, "problem"))
         return ", ".join(parts)

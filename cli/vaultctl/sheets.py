@@ -8,6 +8,7 @@ from html import escape
 
 import segno
 
+from vaultctl.text import quoted
 from vaultd.core.clock import rfc3339
 from vaultd.vault.sheets import RecoverySheet
 
@@ -147,7 +148,7 @@ def _facts(sheet: RecoverySheet) -> list[tuple[str, str]]:
 
 
 def _commands(sheet: RecoverySheet) -> str:
-    place = f"-r {_quoted(sheet.location)}"
+    place = f"-r {quoted(sheet.location)}"
     if str(sheet.type) == "admin":
         return f"vaultctl {place} host list\nvaultctl {place} key list"
     return f"vaultctl {place} snapshots\nvaultctl {place} restore latest --target /restored"
@@ -166,13 +167,6 @@ def _asking(sheet: RecoverySheet) -> str:
         "one above: it must be, letter by letter."
         + (f" Before that, {access}." if sheet.location.startswith("s3:") else "")
     )
-
-
-def _quoted(text: str) -> str:
-    safe = "/:.-_@%+=,~"
-    if all(char.isalnum() or char in safe for char in text):
-        return text
-    return "'" + text.replace("'", "'\\''") + "'"
 
 
 def _qr(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 
 from vaultd.core.clock import utc
@@ -71,3 +72,8 @@ def long_line(entry: Entry) -> str:
 def plural(count: int, one: str, many: str | None = None) -> str:
     """Return a count with its noun: ``1 file``, ``1,204 files``."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def quoted(text: str) -> str:
+    """Return text as one word of a shell's command line, for people to copy."""
+    return shlex.quote(plain(text))

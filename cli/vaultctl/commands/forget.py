@@ -3,8 +3,8 @@
 vaultctl forget 1a2b3c4d 5e6f7a8b
 vaultctl forget --tag test --store crm
 
-They can no longer be restored by vaultctl. Their data is not deleted by this. The newest complete
-snapshot of a store is kept unless --even-the-last is given. Needs this machine to be a keeper.
+They can no longer be restored by vaultctl; their data is not deleted by this. A store is not left
+without any snapshot unless --even-the-last is given. Needs this machine to be a keeper.
 """
 
 from __future__ import annotations

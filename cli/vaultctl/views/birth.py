@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from vaultctl.birth import Born
 from vaultctl.output import Output
-from vaultctl.text import plain
+from vaultctl.text import plain, quoted
 
 
 def show(output: Output, made: Born) -> None:
@@ -50,13 +52,21 @@ def _lines(made: Born) -> list[str]:
         "Now, in this order:",
         "  1. Print the sheets, or write the words down by hand. Put the papers into a safe.",
         "  2. Copy the .key files to a place away from this machine. Remember the passphrase.",
-        f"  3. Try the keys:   vaultctl key test{_place(made)} --recovery-key-file {kit}/…",
+        "  3. Try each recovery key, the paper by typing its words:",
+        *(f"       {command}" for command in _trials(made)),
         f"  4. Delete {kit} from this machine.",
-        f"  5. Back up:        vaultctl backup{_place(made)} /path/to/data",
+        "  5. Back up:",
+        f"       vaultctl backup {_place(made)} /path/to/data",
         "",
         f"Fingerprint, for other machines: {' '.join(created.trust.fingerprints)}",
     ]
 
 
+def _trials(made: Born) -> list[str]:
+    test = f"vaultctl key test {_place(made)}"
+    files = [file.name for file in made.files if re.fullmatch(r"recovery-.*\.key", file.name)]
+    return [test, *(f"{test} --recovery-key-file {quoted(str(made.kit / name))}" for name in files)]
+
+
 def _place(made: Born) -> str:
-    return f" -r {plain(made.created.location)}"
+    return f"-r {quoted(made.created.location)}"

@@ -140,7 +140,7 @@ def test_files_are_counted_where_bytes_are_not_known() -> None:
 
     stage.advance(1, 2, 0)
 
-    assert "check trees, 0 B, 2 files of 8" == stage.progress.words()
+    assert "check trees, 0 B, 2 snapshots of 8" == stage.progress.words()
 
 
 def test_a_log_gets_a_line_now_and_then_and_only_when_asked() -> None:
