@@ -7,8 +7,6 @@ remote lock.
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -36,6 +34,7 @@ from vaultd.vault.catalog import Catalog
 from vaultd.vault.chunk_index import ChunkIndex, PackRow
 from vaultd.vault.index_file import COMMITTED, DEAD, OPEN, SessionRow
 from vaultd.vault.keyring import DomainKeys, HostKeys
+from vaultd.vault.locks import file_lock
 from vaultd.vault.log import LogHead
 from vaultd.vault.trust import Trust, sign_object
 
@@ -90,27 +89,6 @@ class Opened:
     adopted: tuple[int, ...]
     head: LogHead
     trusted_log: bool
-
-
-@contextmanager
-def file_lock(path: Path, what: str) -> Iterator[None]:
-    """Hold a lock file; it goes with the process, so it never becomes stale.
-
-    Raises:
-        LockedError: Another process holds it.
-    """
-    fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise LockedError(
-                f"{what}: another vaultd process is at work on it",
-                hint="Wait until it has finished; nothing needs to be unlocked by hand.",
-            ) from error
-        yield
-    finally:
-        os.close(fd)
 
 
 @contextmanager
@@ -209,8 +187,12 @@ def _create_intent(host: HostVault, store_id: bytes, dead: tuple[int, ...]) -> i
         return seq
 
 
+def _may_sign(host: HostVault, seq: int) -> bool:
+    return host.keys.signer.public in host.trust.host_keys(host.keys.host, seq)
+
+
 def _check_grant(host: HostVault, seq: int) -> None:
-    if host.keys.signer.public not in host.trust.host_keys(host.keys.host, seq):
+    if not _may_sign(host, seq):
         raise KeyringError(
             f"host {host.keys.host}: its key may not sign session {seq}, nobody would believe it",
             hint="Enrol this host again: its key was revoked or replaced.",
@@ -222,10 +204,22 @@ def _close_dead(host: HostVault, dead: int, seq: int) -> bool:
     session = host.session_id(dead)
     body = SupersededBody(host.trust.vault_id, host.keys.host, dead, seq)
     try:
+        if not _may_sign(host, dead):
+            # It belongs to the key before this one: what this key says of it is not believed.
+            return _is_closed(host, session)
         host.backend.put(layout.outcome(session), sign_object(OUTCOME, body, host.keys.signer))
     except ObjectExistsError:
         return not _take_in(host, session)
     return True
+
+
+def _is_closed(host: HostVault, session: SessionId) -> bool:
+    try:
+        host.backend.head(layout.outcome(session))
+    except ObjectNotFoundError:
+        host.index.mark([session.seq], DEAD)
+        return False
+    return not _take_in(host, session)
 
 
 def _take_over(host: HostVault, adopted: tuple[int, ...], seq: int) -> None:
