@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli import Home, Machine, words_of
+from tests.support.cli import Home, Machine, Terminal, words_of
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +41,25 @@ def test_a_request_is_compared_before_it_is_answered(home: Home, web2: Machine) 
     assert 2 == done.code
     assert "fingerprint" in done.err
     assert "--yes" in done.err
+
+
+def test_an_admin_compares_the_fingerprint_at_the_terminal(home: Home, web2: Machine) -> None:
+    again = web2.json("host", "request", "web2").summary
+    home.folder.joinpath("again.request").write_text(again["request"])
+    arguments = ("host", "enrol", "again.request", *home.admin, *home.key)
+
+    with Terminal(home, *arguments) as terminal:
+        terminal.wait_for(again["fingerprint"])
+        terminal.wait_for("yes or no")
+        terminal.type("no")
+        assert 2 == terminal.end()
+    with Terminal(home, *arguments) as terminal:
+        terminal.wait_for("yes or no")
+        terminal.type("yes")
+        assert 0 == terminal.end()
+
+    assert "nobody was let in" not in terminal.shown
+    assert "vaultctl host accept FILE" in terminal.shown
 
 
 def test_the_list_of_machines_shows_hosts_and_keepers(home: Home, web2: Machine) -> None:
@@ -155,6 +174,43 @@ def test_a_new_recovery_key_opens_old_backups_and_a_revoked_one_no_new_ones(
     assert 12 == home.run("ls", "latest", "--store", "after", *new_key).code
     home.ok("ls", "latest", "--store", "after", *home.key)
     home.ok("ls", "latest", "--store", "before", *home.key)
+
+
+def test_a_key_file_is_added_under_a_passphrase(home: Home, data: Path) -> None:
+    home.ok("backup", data / "etc", "--name", "for-the-notary")
+    arguments = ("key", "add", "--form", "file", "--label", "notary", *home.admin, *home.key)
+    arguments += ("--passphrase-file", str(home.passphrase_file))
+
+    home.ok(*arguments, "--kit", "notary")
+    again = home.run(*arguments, "--kit", "notary-2")
+    opened = home.ok(
+        *("ls", "latest", "--store", "for-the-notary"),
+        *("--recovery-key-file", home.folder / "notary/recovery-notary.key"),
+        *("--passphrase-file", home.passphrase_file),
+    )
+
+    assert "/data/etc/hosts" in opened.text
+    assert 2 == again.code
+    assert "there is a recovery key 'notary'" in again.err
+    home.ok("key", "revoke", "notary", *home.admin, *home.key)
+
+
+def test_a_domain_that_is_not_there_is_not_rotated(home: Home) -> None:
+    done = home.run("key", "rotate", "nowhere", *home.admin, *home.key)
+
+    assert 2 == done.code
+    assert "no domain 'nowhere'; there are " in done.err
+
+
+def test_a_grant_for_somebody_else_is_refused(home: Home, web2: Machine) -> None:
+    stranger = home.machine("stranger")
+    place = ("-r", home.location, "--fingerprint", home.fingerprint)
+
+    done = stranger.run("host", "accept", web2.folder / "web2.grant", *place)
+    missing = stranger.run("host", "accept", "/no/grant")
+
+    assert [12, 2] == [done.code, missing.code]
+    assert "no enrolment request" in done.err
 
 
 def test_the_last_recovery_key_but_one_is_not_revoked(home: Home) -> None:
