@@ -139,7 +139,8 @@ def plant(root: Path, action: Planted, outside: Path) -> None:
     name = where + b"/" + action.name
     if b"\0" in name + action.target or not action.name or b"/" in action.name:
         return
-    inside = os.path.realpath(where) == os.path.normpath(where)
+    real, top = os.path.realpath(where), os.path.realpath(os.fsencode(root))
+    inside = real == os.path.normpath(where) and (real + b"/").startswith(top + b"/")
     if not inside or not os.path.isdir(where) or action.name in {b".", b".."}:
         return
     if os.path.isdir(name) and not os.path.islink(name):

@@ -9,27 +9,9 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.trees import Facts, Tree, build, differences, snapshot_of, trees
+from tests.support.trees import Tree, build, differences, snapshot_of, trees
 from tests.unit.stores.taking import put, take
 from vaultd.stores.files.options import Overwrite, TargetOptions
-
-SLACK_BYTES = 64 * 1024
-"""Holes that the number of a file's blocks does not betray may be written as zeros."""
-
-
-def changes(expected: dict[bytes, Facts], found: dict[bytes, Facts]) -> list[str]:
-    """Return what is not as it was; that a hole was filled counts from some size on."""
-    filled = [
-        f"{path!r}: {facts.segments} became {found[path].segments}"
-        for path, facts in expected.items()
-        if path in found and data(found[path]) > data(facts) + SLACK_BYTES
-    ]
-    return filled + differences(expected, found, ignore=("segments",))
-
-
-def data(facts: Facts) -> int:
-    """Return how many bytes of a file are no hole."""
-    return sum(length for _, length in facts.segments)
 
 
 @given(tree=trees(), seed=st.integers(0, 1 << 16))
@@ -49,7 +31,7 @@ def test_what_was_captured_comes_back_whatever_the_order_of_its_pieces(
         options = TargetOptions(allow_suid=True)
         tally, heard = put(taken, source, target, options, shuffled)
         assert ([], 0, 0) == (heard.problems, tally.failed, tally.kept)
-        assert [] == changes(expected, snapshot_of(target))
+        assert [] == differences(expected, snapshot_of(target))
         assert expected == snapshot_of(source)
 
 
@@ -65,7 +47,7 @@ def test_a_tree_put_over_another_one_replaces_what_has_its_names(tree: Tree, oth
         tally, heard = put(take(source), source, target, options)
         assert ([], 0) == (heard.problems, tally.failed)
         found = snapshot_of(target)
-        assert [] == changes(expected, {path: found[path] for path in expected})
+        assert [] == differences(expected, {path: found[path] for path in expected})
 
 
 @settings(max_examples=settings().max_examples // 3)
@@ -79,4 +61,4 @@ def test_putting_a_tree_back_twice_keeps_all_its_files(tree: Tree) -> None:
         options = TargetOptions(overwrite=Overwrite.IF_CHANGED, allow_suid=True)
         tally, heard = put(take(source), source, target, options)
         assert ([], 0) == (heard.problems, tally.files)
-        assert [] == changes(expected, snapshot_of(target))
+        assert [] == differences(expected, snapshot_of(target))

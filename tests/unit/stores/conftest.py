@@ -22,8 +22,10 @@ def common() -> Iterator[Path]:
         os.chown(path, NOBODY, NOBODY)
     path.chmod(0o755)
     yield path
-    for folder, _, _ in os.walk(path):
-        os.chmod(folder, 0o700)
+    for folder, names, _ in os.walk(path):
+        for name in names:
+            if not os.path.islink(f"{folder}/{name}"):
+                os.chmod(f"{folder}/{name}", 0o700)
     shutil.rmtree(path)
 
 

@@ -295,7 +295,7 @@ def test_removing_does_not_follow_links_and_goes_deep(tmp_path: Path) -> None:
 def test_what_is_mounted_below_is_not_removed() -> None:
     assert os.stat("/dev/shm").st_dev != os.stat("/dev").st_dev
     fd = os.open("/dev", os.O_RDONLY)
-    with pytest.raises(OSError, match="mounted"):
+    with pytest.raises(OSError, match="mounted" if os.geteuid() == 0 else "denied"):
         remove_entry(fd, b"shm")
     os.close(fd)
     assert Path("/dev/shm").is_dir()
