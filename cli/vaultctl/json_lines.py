@@ -20,7 +20,8 @@ Fields = Mapping[str, object]
 
 def line(message_type: str, fields: Fields) -> str:
     """Return one line, without its end."""
-    return json.dumps({"message_type": message_type, **fields}, ensure_ascii=False)
+    # ASCII only: whatever a path or a terminal holds, the line can be written and is read the same.
+    return json.dumps({"message_type": message_type, **fields})
 
 
 def instant(ns: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -63,6 +64,10 @@ def main() -> NoReturn:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
     signal.signal(signal.SIGALRM, _say_stopping)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Better an escape in a name than no list of files at all.
+            stream.reconfigure(errors="backslashreplace")
     code = run(sys.argv[1:], os.environ)
     _let_go_of_output()
     sys.exit(code)

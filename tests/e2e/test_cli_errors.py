@@ -26,7 +26,7 @@ def alike(home: Home, data: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("arguments", "code", "words", "hint"),
     [
-        (("bakup",), 2, "did you mean backup", "--help"),
+        (("snapshot",), 2, "did you mean snapshots", "--help"),
         (("backup", "--knd", "full", "x"), 2, "--knd", "--help"),
         (("backup",), 2, "nothing to back up", "vaultctl backup"),
         (("backup", "/no/such/path"), 1, "/no/such/path", "exists"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli import Done, Home
+from tests.support.cli import Done, Home, Machine
 
 PART, UNREADABLE = "/proc/sys/vm", "/proc/sys/vm/compact_memory"
 """A folder, and a file in it that may be written and not read, even by root."""
@@ -208,6 +208,16 @@ def test_references_find_the_same_snapshot(home: Home, life: Life, reference: st
     done = home.ok("ls", reference, "--store", "crm", *home.key)
 
     assert life.id("full")[:8] in done.err
+
+
+def test_any_terminal_can_show_any_name(home: Home, life: Life) -> None:
+    narrow = Machine(folder=home.folder, environment={"PYTHONIOENCODING": "ascii"})
+
+    text = narrow.ok("ls", life.id("full"), *home.key).text
+    as_json = narrow.json("ls", life.id("full"), *home.key).of_type("node")
+
+    assert "/etc/k\\xe4se" in text
+    assert any(line["path"].endswith("/etc/käse") for line in as_json)
 
 
 def test_find_looks_into_all_snapshots_newest_first(home: Home, life: Life) -> None:
