@@ -101,8 +101,8 @@ class Catalog:
         """Read what is new in the vault.
 
         Returns:
-            What is wrong with it, one sentence each: outcomes that cannot be believed, and
-            snapshots that were here before and are gone.
+            What is wrong with it, one sentence each: outcomes that cannot be believed, tags that
+            cannot be opened, and snapshots that were here before and are gone.
 
         Raises:
             BrokenChainError: The log is not what it was.
@@ -122,6 +122,9 @@ class Catalog:
                     self._remember(session, backend.get(info.name), trust, keys)
             except IntegrityError as error:
                 findings.append(f"outcome {info.name}: {error.message}")
+        # Once more: what happened while outcomes were read is no reason to be alarmed.
+        self.refresh_log(backend, trust)
+        findings += self._tags(trust, keys)[1]
         forgotten = self.forgotten()
         for host, seq in sorted(set(known) - seen):
             session = SessionId(host=host, seq=seq)
@@ -172,7 +175,7 @@ class Catalog:
     def snapshots(self, trust: Trust, keys: KeyFinder) -> list[Snapshot]:
         """Return the live snapshots, oldest first."""
         forgotten = self.forgotten()
-        tags = self._tags(trust, keys)
+        tags, _ = self._tags(trust, keys)
         found = []
         for snapshot in self._summaries():
             if snapshot.session in forgotten:
@@ -184,16 +187,29 @@ class Catalog:
                 found.append(snapshot)
         return sorted(found, key=lambda snapshot: (snapshot.started_ns, snapshot.session))
 
-    def _tags(self, trust: Trust, keys: KeyFinder) -> dict[SessionId, list[TagNames]]:
+    def _tags(
+        self, trust: Trust, keys: KeyFinder
+    ) -> tuple[dict[SessionId, list[TagNames]], list[str]]:
+        """Return the tags that the log changes, and what is wrong with entries left out.
+
+        A keeper may write rubbish; that must not keep anybody from restoring.
+        """
         changes: dict[SessionId, list[TagNames]] = {}
+        findings = []
         for body in self._events():
             if not isinstance(body.event, TagBody):
                 continue
             found = keys(body.event.domain, body.event.epoch)
-            if found is not None:
-                session = SessionId(host=body.event.host, seq=body.event.seq)
-                changes.setdefault(session, []).append(open_tags(body, body.event, trust, found))
-        return changes
+            if found is None:
+                continue
+            session = SessionId(host=body.event.host, seq=body.event.seq)
+            try:
+                names = open_tags(body, body.event, trust, found)
+            except IntegrityError as error:
+                findings.append(f"tags in log entry {body.number}: {error.message}")
+            else:
+                changes.setdefault(session, []).append(names)
+        return changes, findings
 
 
 def seal_tags(names: TagNames, number: int, trust: Trust, keys: DomainKeys) -> bytes:
