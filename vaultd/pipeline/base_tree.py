@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from vaultd.core.tree import Listing, path_key
+from vaultd.core.tree import SIZE, Listing, path_key
 from vaultd.crypto import hashing
 from vaultd.format import tree as fmt
 
@@ -48,6 +48,14 @@ class CachedBlock:
     def is_same(self, listing: Listing, joined: bytes) -> bool:
         """Tell whether a directory part has the same names and stat columns."""
         return self.body.names == joined and self.body.stats == listing.stats.tobytes()
+
+    def hole_bytes(self, listing: Listing) -> int:
+        """Return how much of the sizes in a listing that is the same are holes."""
+        return sum(
+            listing.get(SIZE, position) - sum(extra.segments[1::2])
+            for position, extra in self.body.extras.items()
+            if extra.segments is not None
+        )
 
     def last_name(self) -> bytes:
         """Return the last name, without decoding the rest."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from vaultd.core.snapshot import Counts
 from vaultd.core.tree import MODE, SIZE, Listing, join
-from vaultd.format.tree import Content, Extent, unpack_extents
+from vaultd.format.tree import Content, Extent, content_bytes, unpack_extents
 from vaultd.pipeline.base_tree import BaseTree, CachedBlock
 from vaultd.pipeline.feeder import Feeder
 from vaultd.pipeline.reporting import Progress
@@ -50,6 +50,8 @@ class Tally:
         types = [mode & _TYPE for mode in modes]
         for position in dropped:
             types[position] = 0
+        for position in listing.extras:
+            sizes[position] = content_bytes(listing, position)
         regular = [size for kind, size in zip(types, sizes, strict=True) if kind == _REGULAR]
         folders = types.count(_DIRECTORY)
         self.files += len(regular)
@@ -109,6 +111,7 @@ class Intake:
                 self._tree.add_same(listing.path, before[0].raw)
                 self._relieve()
                 self.tally.add(listing, scanned.dropped)
+                self.tally.data -= before[0].hole_bytes(listing)
                 self._report(listing.path)
                 return
         contents: list[Pending] = [None] * len(listing.names)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vaultd.compression import Decompressor
 from vaultd.core.clock import Clock
+from vaultd.core.entry import Entry
 from vaultd.core.errors import (
     ConfigError,
     IntegrityError,
@@ -123,7 +124,7 @@ def plan_restore(reader: SnapshotReader, request: RestoreRequest) -> RestorePlan
                 decision = str(preview.decide(stored.entry))
                 _count(plan, stored, decision)
                 if is_regular(stored.entry.mode) and decision in {"create", "replace"}:
-                    plan.data += stored.entry.size
+                    plan.data += data_bytes(stored.entry)
                     for extent in reader.extents(stored.content, decompressor):
                         plan.chunks += extent.chunk_id != last
                         last = extent.chunk_id
@@ -364,6 +365,12 @@ def _count(plan: RestorePlan, stored: Stored, decision: str) -> None:
 
 def _names(reader: SnapshotReader) -> OwnerNames:
     return OwnerNames(users=reader.meta.users, groups=reader.meta.groups)
+
+
+def data_bytes(entry: Entry) -> int:
+    """Return how many bytes of a file are data, and not holes."""
+    segments = entry.extra.segments
+    return entry.size if segments is None else sum(length for _, length in segments)
 
 
 def free_bytes(path: Path) -> int:
