@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from tests.support.s3 import bucket_of
 from tests.support.seaweed import Seaweed
@@ -58,6 +58,48 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+class Child(Generic[Result]):
+    """A forked child that does something.
+
+    Args:
+        act: What to do; what it returns must be picklable.
+    """
+
+    def __init__(self, act: Callable[[], Result]) -> None:
+        others = [thread.name for thread in threading.enumerate()][1:]
+        assert [] == others, "a fork would be unsafe"
+        readable, writable = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.close(readable)
+            _live(act, writable)
+        os.close(writable)
+        self._readable = readable
+
+    def kill(self) -> None:
+        """End it at once."""
+        os.kill(self._pid, signal.SIGKILL)
+
+    def result(self) -> Result:
+        """Wait for the child and return what came of it.
+
+        Raises:
+            KilledError: It was killed.
+            ChildError: It failed.
+        """
+        with os.fdopen(self._readable, "rb") as stream:
+            told = stream.read()
+        _, status = os.waitpid(self._pid, 0)
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
+            raise KilledError
+        if not told:
+            raise ChildError(f"the child ended with status {status} and said nothing")
+        good, result = pickle.loads(told)
+        if not good:
+            raise ChildError(result)
+        return result  # type: ignore[no-any-return]  # what `act` returned
+
+
 def in_child(act: Callable[[], Result], *, kill_after_s: float | None = None) -> Result:
     """Do something in a forked child and return what came of it.
 
@@ -69,28 +111,20 @@ def in_child(act: Callable[[], Result], *, kill_after_s: float | None = None) ->
         KilledError: The child was killed.
         ChildError: It failed.
     """
-    others = [thread.name for thread in threading.enumerate()][1:]
-    assert [] == others, "a fork would be unsafe"
-    readable, writable = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(readable)
-        _live(act, writable)
-    os.close(writable)
+    child = Child(act)
     if kill_after_s is not None:
         time.sleep(kill_after_s)
-        os.kill(child, signal.SIGKILL)
-    with os.fdopen(readable, "rb") as stream:
-        told = stream.read()
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
-        raise KilledError
-    if not told:
-        raise ChildError(f"the child ended with status {status} and said nothing")
-    good, result = pickle.loads(told)
-    if not good:
-        raise ChildError(result)
-    return result  # type: ignore[no-any-return]  # what `act` returned
+        child.kill()
+    return child.result()
+
+
+def at_once(acts: Iterable[Callable[[], Result]]) -> list[Result]:
+    """Do several things at once, each in a child, and return what came of them.
+
+    Raises:
+        ChildError: One of them failed.
+    """
+    return [child.result() for child in [Child(act) for act in acts]]
 
 
 def _live(act: Callable[[], object], writable: int) -> None:
