@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.support.vaults import Scene
 from vaultd.backends.memory import MemoryBackend
+from vaultd.pipeline.restore import MARKER
 
 
 def names_in(folder: Path) -> list[str]:
@@ -53,3 +54,20 @@ def test_an_empty_directory_can_be_asked_for(tmp_path: Path) -> None:
 
     assert () == restored.problems
     assert [] == names_in(target)
+
+
+def test_the_mark_of_a_restore_overwrites_nothing_that_a_link_leads_to(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, MemoryBackend())
+    scene.write("file", b"contents")
+    report = scene.back_up()
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"untouched")
+    target = tmp_path / "target"
+    target.mkdir()
+    (target / MARKER).symlink_to(precious)
+
+    restored = scene.new_desk().restore(report.snapshot, target)
+
+    assert () == restored.problems
+    assert b"untouched" == precious.read_bytes()
+    assert not (target / MARKER).is_symlink()

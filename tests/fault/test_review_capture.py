@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.trees import differences, snapshot_of
 from tests.support.vaults import CAPTURE, STORE, STORE_ID, Scene
 from vaultd.backends.memory import MemoryBackend
 from vaultd.chunking.bundle import BundleRule
@@ -25,6 +26,14 @@ from vaultd.stores.base import Scanned
 from vaultd.stores.files.capture import FilesCapture
 
 MIB = 1 << 20
+
+
+class Later(SystemClock):
+    """An hour ahead: files written just now are old enough to be believed unchanged."""
+
+    def now_ns(self) -> int:
+        """Return the time in an hour."""
+        return super().now_ns() + 3600 * 10**9
 
 
 class Interfered(FilesCapture):
@@ -63,6 +72,44 @@ def test_a_further_name_of_a_file_that_has_changed_is_read_again(tmp_path: Path)
     restored = scene.new_desk().restore(report.snapshot, target, subdir=below)
     assert () == restored.problems
     assert b"otherwise" == (target / "file").read_bytes()
+
+
+class Renumbered(FilesCapture):
+    """A capture in which ``a`` and ``b`` lie on two devices, whose numbers a reboot may swap."""
+
+    numbers: tuple[int, int]
+
+    def scan(self) -> Iterator[Scanned]:
+        """Yield every directory part; all files have the same inode number."""
+        for scanned in super().scan():
+            number = self.numbers[scanned.listing.path.endswith(b"/b")]
+            for extra in scanned.listing.extras.values():
+                extra.link_group = number.to_bytes(8, "little") + bytes(8)
+            yield scanned
+
+
+def test_files_of_two_devices_whose_numbers_were_swapped_are_not_linked(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, MemoryBackend())
+    scene.machine.clock = Later()
+    for name in ("a", "b"):
+        os.link(scene.write(f"{name}/file", name.encode()), scene.tree / name / "link")
+    request = BackupRequest(store=STORE, store_id=STORE_ID)
+
+    def back_up_with(*numbers: int) -> BackupReport:
+        paths = [os.fsencode(scene.tree)]
+        capture = Renumbered(paths, CAPTURE, scene.machine.clock, ignore)
+        capture.numbers = numbers[0], numbers[1]
+        with scene.machine.opened() as host:
+            return back_up(host, request, lambda _: capture)
+
+    back_up_with(1, 2)
+    (scene.tree / "b" / "file").write_bytes(b"changed")
+
+    report = back_up_with(2, 1)
+
+    assert Kind.INCREMENTAL == report.snapshot.kind
+    _, found = scene.restore(report.snapshot)
+    assert [] == differences(snapshot_of(scene.box), found)
 
 
 @pytest.mark.parametrize("kind", [Kind.INCREMENTAL, Kind.FULL])

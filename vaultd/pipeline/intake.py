@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vaultd.core.snapshot import Counts
 from vaultd.core.tree import MODE, SIZE, Listing, join
@@ -107,7 +107,7 @@ class Intake:
         before = self._base.overlapping(listing)
         if len(before) == 1 and not scanned.racy and not self.must_check_reuse:
             joined = b"\0".join(listing.names)
-            if before[0].is_same(listing, joined):
+            if before[0].is_same(listing, joined) and _has_same_links(listing, before[0]):
                 self._tree.add_same(listing.path, before[0].raw)
                 self._relieve()
                 self.tally.add(listing, scanned.dropped)
@@ -174,6 +174,10 @@ class Intake:
         if extra is not None:
             if extra.changed:
                 return False
+            found = listing.extras.get(position, extra)
+            if found.link_group != extra.link_group:
+                # Devices may have got other numbers since.
+                extra = replace(extra, link_group=found.link_group)
             listing.extras[position] = extra
         if self.must_check_reuse and not self._is_stored(content):
             return False
@@ -229,6 +233,17 @@ def _entries(blocks: list[CachedBlock]) -> Iterator[tuple[bytes, tuple[CachedBlo
     for block in blocks:
         for at, name in enumerate(block.block.listing.names):
             yield name, (block, at)
+
+
+def _has_same_links(listing: Listing, before: CachedBlock) -> bool:
+    """Tell whether link groups are as they were: devices may have got other numbers since."""
+    if not listing.extras:
+        return True
+    extras = before.block.listing.extras
+    return all(
+        position in extras and extras[position].link_group == extra.link_group
+        for position, extra in listing.extras.items()
+    )
 
 
 def _chunks_of(content: Extent | bytes | None) -> list[bytes]:

@@ -313,9 +313,12 @@ class _Marker:
         if not self._is_needed:
             return False
         try:
-            found = self._path.read_text(encoding="utf-8", errors="surrogateescape")
-        except (FileNotFoundError, NotADirectoryError):
+            fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            # Not there, or a link: somebody else's.
             return False
+        with os.fdopen(fd, encoding="utf-8", errors="surrogateescape") as file:
+            found = file.read()
         if not found:
             # A process died between making the marker and writing it: nothing else is there yet.
             return False
@@ -330,7 +333,11 @@ class _Marker:
     def put(self) -> None:
         """Leave the marker."""
         if self._is_needed:
-            self._path.write_text(self._text, encoding="utf-8", errors="surrogateescape")
+            # Whatever has its name goes: what a link there points to must not be overwritten.
+            self._path.unlink(missing_ok=True)
+            fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
+                file.write(self._text)
 
     def remove(self) -> None:
         """Take the marker away: the restore is complete, as far as it could be."""
