@@ -156,8 +156,9 @@ def _let_go_of_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _interrupt(_: int, __: FrameType | None) -> NoReturn:
+def _interrupt(number: int, _: FrameType | None) -> NoReturn:
     # What is under way is finished or given up first; who waits should know what for.
+    signal.signal(number, _abandon)
     signal.setitimer(signal.ITIMER_REAL, _PATIENCE_S)
     raise KeyboardInterrupt
 
@@ -165,3 +166,9 @@ def _interrupt(_: int, __: FrameType | None) -> NoReturn:
 def _say_stopping(_: int, __: FrameType | None) -> None:
     if sys.stderr.isatty():
         os.write(2, b"\nvaultctl: stopping after what is under way; Ctrl-C again stops at once\n")
+
+
+def _abandon(_: int, __: FrameType | None) -> NoReturn:
+    # As safe as a power cut: what is not committed is not there, and is resumed next time.
+    os.write(2, b"\nvaultctl: stopped at once; run the same command again to go on\n")
+    os._exit(exit_codes.INTERRUPTED)

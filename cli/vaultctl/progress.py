@@ -20,6 +20,7 @@ from vaultd.core.units import format_duration, format_size
 DRAW_S, STATUS_S, PLAIN_S = 0.1, 1.0, 30.0
 """Seconds between two drawings, two JSON lines, two plain lines."""
 
+_STORING = "scan and store"
 _NOUNS = {"read data": "pack", "check trees": "snapshot", "examine": "finding"}
 """What is counted, where it is not files."""
 
@@ -97,6 +98,8 @@ class Progress:
             parts.append(f"{format_size(self._speed)}/s")
         noun = _NOUNS.get(phase.name, "file")
         parts.append(plural(done.files, noun) + (f" of {files:,}" if files and not data else ""))
+        if done.stored and phase.name == _STORING:
+            parts.append(f"{format_size(done.stored)} stored")
         if self._problems:
             parts.append(plural(self._problems, "problem"))
         return ", ".join(parts)
@@ -165,7 +168,7 @@ class Progress:
             line = f"[{'#' * filled}{'.' * (bar - filled)}] {line}"
         path = self._phase.done.path
         if path:
-            name = shown(path)
+            name = shown(path if self._phase.name in _NOUNS else b"/" + path.lstrip(b"/"))
             room = width - len(line) - 3
             if room >= 10:  # noqa: PLR2004 - less says nothing
                 line += "  " + (name if len(name) <= room else "…" + name[1 - room :])

