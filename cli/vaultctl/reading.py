@@ -8,10 +8,14 @@ from dataclasses import dataclass
 
 from vaultctl.access import Listed, opened_list, read_context
 from vaultctl.context import App
+from vaultctl.text import plain
 from vaultctl.views.snapshots import line
 from vaultd.core.errors import IntegrityError, KeyringError, ObjectNotFoundError
 from vaultd.vault.reader import ReadContext, SnapshotReader
-from vaultd.vault.select import Filter, Reference, resolve
+from vaultd.vault.select import Filter, Reference, chosen, resolve
+
+_SHOWN = 5
+"""Stores named when there was a choice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +50,19 @@ def opened_snapshot(app: App, reference: str, wanted: Filter) -> Iterator[Open]:
     with opened_list(app, needs_key=True) as listed:
         found = resolve(reference, listed.snapshots, wanted)
         app.output.say(f"snapshot {line(found.snapshot)}")
+        if reference.startswith("latest"):
+            _mention_others(app, listed, wanted)
         with SnapshotReader(read_context(app, listed), found.snapshot) as reader:
             yield Open(listed=listed, reader=reader, path=found.path)
+
+
+def _mention_others(app: App, listed: Listed, wanted: Filter) -> None:
+    """Say so when ``latest`` was chosen among stores that have nothing to do with each other."""
+    stores = {(one.session.host, one.store) for one in chosen(listed.snapshots, wanted)}
+    if len(stores) > 1:
+        names = sorted(plain(f"{store or '?'} on {host}") for host, store in stores)
+        shown = ", ".join(names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")
+        app.output.say(f"the newest of {len(names)} stores ({shown}); choose with --store and -H")
 
 
 @contextmanager

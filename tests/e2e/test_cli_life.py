@@ -210,6 +210,17 @@ def test_references_find_the_same_snapshot(home: Home, life: Life, reference: st
     assert life.id("full")[:8] in done.err
 
 
+def test_latest_among_several_stores_says_that_there_was_a_choice(home: Home, data: Path) -> None:
+    home.ok("backup", data / "etc", "--name", "another")
+
+    anyone = home.ok("ls", "latest", *home.key)
+    chosen = home.ok("ls", "latest", "--store", "crm", *home.key)
+
+    assert "another on web1" in anyone.err
+    assert "choose with --store" in anyone.err
+    assert "choose with" not in chosen.err
+
+
 def test_any_terminal_can_show_any_name(home: Home, life: Life) -> None:
     narrow = Machine(folder=home.folder, environment={"PYTHONIOENCODING": "ascii"})
 
