@@ -30,7 +30,8 @@ from tests.support.seaweed import Seaweed
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 RESCUE = CHECKOUT / "docs" / "rescue" / "vault_rescue.py"
-KEY = "--recovery-key-file words.txt"
+KEY = "words.txt"
+"""The 24 words, as somebody has typed them off the sheet."""
 
 
 class Point(NamedTuple):
@@ -74,7 +75,7 @@ def local(stage: Stage) -> None:
     stage.chapter("Somebody runs rm -rf")
     lose(stage)
     stage.chapter("Who may read it? Not the machine that wrote it")
-    stage.run("vaultctl restore latest --target stolen", expect=12)
+    stage.run("vaultctl restore latest -t stolen", expect=12)
     if (stage.folder / "stolen").exists():
         raise DemoError("a refused restore left something behind")
     stage.right("a thief of this machine cannot read its backups; a recovery key can")
@@ -100,7 +101,7 @@ def bucket(stage: Stage) -> None:
         points = back_up_days(stage)
         lose(stage)
         bring_back(stage, points)
-        stage.run(f"vaultctl check --read-data {KEY}")
+        stage.run("vaultctl check --read-data")
 
 
 def make_vault(stage: Stage) -> str:
@@ -108,17 +109,17 @@ def make_vault(stage: Stage) -> str:
     passphrase = stage.folder / "passphrase.txt"
     passphrase.touch(mode=0o600)
     passphrase.write_text("seven otters share one umbrella\n", encoding="utf-8")
-    said = stage.run("vaultctl init --kit kit --passphrase-file passphrase.txt")
+    said = stage.run("vaultctl init --host web1 --kit kit --passphrase-file passphrase.txt")
     fingerprint = re.search(r"Fingerprint.*?((?:[a-z2-7]{4}-){4}[a-z2-7]{4})", said)
     sheet = (stage.folder / "kit/recovery-paper-sheet.txt").read_text(encoding="utf-8")
     words = [word for _, word in sorted(_numbered(sheet))]
     if fingerprint is None or len(words) != 24:  # noqa: PLR2004 - BIP-39 for 256 bits
         raise DemoError("the sheet has no 24 words, or init shows no fingerprint")
-    typed = stage.folder / "words.txt"
+    typed = stage.folder / KEY
     typed.touch(mode=0o600)
     typed.write_text(" ".join(words) + "\n", encoding="utf-8")
-    stage.tell("The kit goes into a safe. words.txt holds the 24 words, typed off the paper sheet.")
-    stage.run(f"vaultctl key test {KEY}")
+    stage.tell(f"The kit goes into a safe. {KEY} holds the 24 words, typed off the paper sheet.")
+    stage.run(f"vaultctl key test --recovery-key-file {KEY}")
     return fingerprint[1]
 
 
@@ -155,16 +156,15 @@ def lose(stage: Stage) -> None:
 
 def bring_back(stage: Stage, points: list[Point]) -> None:
     """Restore every point: the newest in place, the others beside it."""
+    stage.export(VAULTD_RECOVERY_KEY_FILE=KEY)
     for number, point in enumerate(points[:-1], 1):
-        stage.run(
-            f"vaultctl restore latest:$PWD/crm --at {point.instant} --target day{number} {KEY}"
-        )
+        stage.run(f"vaultctl restore latest:$PWD/crm --at {point.instant} -t day{number}")
         stage.compare(point.facts, f"day{number}", f"day {number}, from the {point.kind} snapshot")
     last = points[-1]
     stage.tell("In place: what is still right stays, what is missing or changed comes back.")
     stage.run(
-        f"vaultctl restore latest:$PWD/crm --at {last.instant} --target crm "
-        f"--overwrite if-changed --delete --verify {KEY}"
+        f"vaultctl restore latest:$PWD/crm --at {last.instant} -t crm "
+        "--overwrite if-changed --delete --verify"
     )
     stage.compare(last.facts, "crm", f"the minute before the rm -rf, {last.kind} snapshot")
 
@@ -172,13 +172,14 @@ def bring_back(stage: Stage, points: list[Point]) -> None:
 def strangers(stage: Stage, point: Point, fingerprint: str) -> None:
     """Restore without anything that this machine knows, and without vaultd."""
     stage.run(
-        f"vaultctl restore latest:$PWD/crm --at {point.instant} --target anew "
-        f"--state-dir new-machine --fingerprint {fingerprint} {KEY}"
+        f"vaultctl restore latest:$PWD/crm --at {point.instant} -t anew "
+        f"--state-dir new-machine --fingerprint {fingerprint}"
     )
     stage.compare(point.facts, "anew", "on a machine that never saw this vault")
     stage.tell("And if vaultd itself were gone: one file, written from the format's description.")
     shutil.copy(RESCUE, stage.folder)
-    said = stage.run(f"python vault_rescue.py vault --key words.txt --fingerprint {fingerprint}")
+    rescue = f"python vault_rescue.py vault --key {KEY} --fingerprint {fingerprint}"
+    said = stage.run(rescue)
     (first, *_), *_ = (line.split() for line in said.splitlines() if " full " in line)
     stage.run(
         f"python vault_rescue.py vault --key words.txt --fingerprint {fingerprint} {first} rescued"
@@ -189,7 +190,7 @@ def strangers(stage: Stage, point: Point, fingerprint: str) -> None:
 
 def examine(stage: Stage) -> None:
     """Check the vault; then damage a copy of it, and see that this is found."""
-    stage.run(f"vaultctl check --read-data {KEY}")
+    stage.run("vaultctl check --read-data")
     stage.run("cp -r vault damaged")
     packs = sorted((stage.folder / "damaged/packs").rglob("*/*"), key=lambda path: path.name)
     victim = max((path for path in packs if path.is_file()), key=lambda path: path.stat().st_size)
@@ -200,7 +201,7 @@ def examine(stage: Stage) -> None:
         file.seek(-1, os.SEEK_CUR)
         file.write(bytes([byte ^ 1]))
     stage.tell("One bit of one pack in the copy is turned over.")
-    stage.run(f"vaultctl check --read-data -r damaged {KEY}", expect=20)
+    stage.run("vaultctl check --read-data -r damaged", expect=20)
     stage.right("one wrong bit is found, and the snapshots that need it are named")
 
 
@@ -226,7 +227,7 @@ def _add_oddities(crm: Path) -> None:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _close(stages: list[Stage], folder: Path, took_s: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,8 @@ from types import ModuleType
 
 import pytest
 
-DOCS = Path(__file__).parents[2] / "docs"
+TOP = Path(__file__).parents[2]
+DOCS = TOP / "docs"
 
 
 @pytest.fixture(scope="module")
@@ -25,17 +27,21 @@ def stage() -> ModuleType:
     return loaded
 
 
-def test_the_local_half_brings_everything_back(tmp_path: Path) -> None:
-    folder = tmp_path / "demo"
-    done = subprocess.run(
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+    folder = tmp_path_factory.mktemp("demo") / "new"
+    return subprocess.run(
         [sys.executable, DOCS / "demo.py", "--local-only", "--folder", folder],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert 0 == done.returncode, done.stdout + done.stderr
-    assert "" == done.stderr
-    lines = done.stdout.splitlines()
+
+
+def test_the_local_half_brings_everything_back(played: subprocess.CompletedProcess[str]) -> None:
+    assert 0 == played.returncode, played.stdout + played.stderr
+    assert "" == played.stderr
+    lines = played.stdout.splitlines()
     proofs = [line for line in lines if line.startswith("✔ ")]
     commands = [line for line in lines if line.startswith("$ vaultctl ")]
     assert 5 == sum("every byte and all metadata as they were" in line for line in proofs)
@@ -43,7 +49,27 @@ def test_the_local_half_brings_everything_back(tmp_path: Path) -> None:
     assert {"init", "key", "backup", "snapshots", "restore", "check"} == {
         line.split()[2] for line in commands
     }
-    assert "\x1b" not in done.stdout
+    assert "\x1b" not in played.stdout
+
+
+def _alike(line: str) -> str:
+    """Return a line without what differs from run to run: ids, numbers, instants, places."""
+    line = re.sub(r"\b([a-z2-7]{4}-){4}[a-z2-7]{4}\b", "PRINT", line)
+    line = re.sub(r"\b[0-9a-f]{8}\b", "ID", line)
+    line = re.sub(r"\d+ [KMG]iB", "N", re.sub(r"\d[\d.,:TZ-]*", "1", line))
+    return " ".join(re.sub(r"\d+", "N", line).split())
+
+
+def test_the_run_in_the_readme_is_what_the_demo_shows(
+    played: subprocess.CompletedProcess[str],
+) -> None:
+    text = (TOP / "README.md").read_text(encoding="utf-8")
+    block = text.partition("<!-- demo: begin -->")[2].partition("<!-- demo: end -->")[0]
+    shown = [line for line in block.splitlines() if line and not line.startswith("```")]
+    said = iter([_alike(line) for line in played.stdout.splitlines()])
+    missing = [line for line in shown if _alike(line) not in said]
+    assert [] == missing[:1]  # the first that does not come, in this order
+    assert len(shown) > 20
 
 
 def test_the_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
