@@ -43,6 +43,7 @@ def alike(home: Home, data: Path) -> list[str]:
         (("snapshots", "--vault-file", "/no/file"), 2, "/no/file", None),
         (("ls", "latest"), 12, "needs a recovery key", "--recovery-key-file"),
         (("find",), 2, "PATTERN", "--help"),
+        (("dump", "latest", "--json"), 2, "standard output as well", "-o FILE"),
         (("restore", "latest"), 2, "--target", "--help"),
         (("forget",), 2, "no snapshot was named", "filters"),
         (("forget", "--store", "etc"), 2, "would have no snapshot left", "--even-the-last"),
@@ -207,7 +208,11 @@ def test_a_vault_whose_making_broke_off_can_be_made_anew(home: Home) -> None:
 
     assert [10, 1, 0] == [listed.code, refused.code, made.code]
     assert "broke off" in refused.err
-    assert not (machine.folder / "kit-refused").exists()
+
+    machine.ok("snapshots", "-r", home.location, "--fingerprint", home.fingerprint)
+    which = machine.run("snapshots")
+    assert 2 == which.code
+    assert "this machine knows 2" in which.err
 
 
 def test_a_machine_that_meets_a_vault_asks_for_the_fingerprint(home: Home) -> None:

@@ -254,6 +254,13 @@ def test_diff_marks_what_changed(home: Home, life: Life, data: Path) -> None:
     assert [f"{data}/new"] == [line["path"] for line in as_json.of_type("change")]
 
 
+def test_only_like_is_compared_with_like(home: Home, life: Life) -> None:
+    done = home.run("diff", f"{life.id('full')}:/a", f"{life.id('full')}:/b", *home.key)
+
+    assert 2 == done.code
+    assert "cannot compare /a with /b" in done.err
+
+
 def test_dump_writes_the_bytes_of_a_file(home: Home, data: Path) -> None:
     done = home.ok("dump", "latest", f"{data}/numbers", "--store", "crm", *home.key)
 
