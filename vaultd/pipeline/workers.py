@@ -34,10 +34,12 @@ class Crew(Generic[Tool]):
         self._jobs: queue.Queue[tuple[Callable[[Tool], None], Callable[[], None] | None] | None] = (
             queue.Queue(depth)
         )
-        self._make_tool = make_tool
+        # Tools are made here, so that who asks for them hears of it when that fails.
         self._error: BaseException | None = None
         self._threads = [
-            threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True)
+            threading.Thread(
+                target=self._run, args=(make_tool(),), name=f"{name}-{number}", daemon=True
+            )
             for number in range(threads)
         ]
 
@@ -91,8 +93,7 @@ class Crew(Generic[Tool]):
         if self._error is not None:
             raise self._error
 
-    def _run(self) -> None:
-        tool = self._make_tool()
+    def _run(self, tool: Tool) -> None:
         while (item := self._jobs.get()) is not None:
             job, release = item
             try:
