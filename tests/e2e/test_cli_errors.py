@@ -43,7 +43,6 @@ def alike(home: Home, data: Path) -> list[str]:
         (("snapshots", "--vault-file", "/no/file"), 2, "/no/file", None),
         (("ls", "latest"), 12, "needs a recovery key", "--recovery-key-file"),
         (("find",), 2, "PATTERN", "--help"),
-        (("dump", "latest", "--json"), 2, "standard output as well", "-o FILE"),
         (("restore", "latest"), 2, "--target", "--help"),
         (("forget",), 2, "no snapshot was named", "filters"),
         (("forget", "--store", "etc"), 2, "would have no snapshot left", "--even-the-last"),
@@ -296,6 +295,8 @@ def test_errors_are_json_lines_for_scripts(home: Home) -> None:
     assert line["hint"]
     usage = json.loads(home.run("snapshots", "--json", "--nope").err)
     assert ("exit_error", 2) == (usage["message_type"], usage["code"])
+    mixed = json.loads(home.run("dump", "latest", "--json").err)
+    assert (2, True) == (mixed["code"], "-o FILE" in mixed["hint"])
 
 
 def test_a_mistake_of_ours_shows_its_traceback_only_when_asked(home: Home) -> None:
