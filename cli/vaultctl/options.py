@@ -75,6 +75,7 @@ _TABLE: tuple[tuple[list[str], dict[str, Any]], ...] = (
     ),
     (["--cacert"], {"metavar": "FILE", "help": "Certificates to trust for the storage."}),
     (["--insecure-tls"], {"is_flag": True, "help": "Do not check certificates of the storage."}),
+    (["--s3-endpoint"], {"metavar": "URL", "help": "Server of s3://BUCKET; AWS when not given."}),
     (["--s3-region"], {"metavar": "NAME", "help": "Region to sign requests for."}),
     (
         ["--s3-addressing"],
