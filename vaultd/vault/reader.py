@@ -14,7 +14,13 @@ from typing import Self
 
 from vaultd.backends.base import Backend
 from vaultd.compression import Buffer, Decompressor
-from vaultd.core.errors import CorruptObjectError, IntegrityError, ObjectNotFoundError, StorageError
+from vaultd.core.errors import (
+    CorruptObjectError,
+    IntegrityError,
+    NoMatchingKeyError,
+    ObjectNotFoundError,
+    StorageError,
+)
 from vaultd.core.events import Note, Observer
 from vaultd.core.snapshot import SessionId, Snapshot
 from vaultd.core.tree import path_key
@@ -132,7 +138,7 @@ class SnapshotReader:
                 continue
             try:
                 row, records = self._read_table(ref)
-            except (IntegrityError, StorageError) as error:
+            except (IntegrityError, NoMatchingKeyError, StorageError) as error:
                 self._context.observer(
                     Note(text=f"pack {ref.sha256.hex()[:8]}: {error.message}", warning=True)
                 )
@@ -176,7 +182,8 @@ class SnapshotReader:
         for location in self._index.places(chunk_id, kind):
             try:
                 return self._read(location, decompressor)
-            except (IntegrityError, ObjectNotFoundError) as error:
+            except (IntegrityError, NoMatchingKeyError, ObjectNotFoundError) as error:
+                # A damaged header looks like one that is sealed to somebody else.
                 failures.append(error.message)
         reason = "; ".join(failures) or "no index names a pack that holds it"
         raise CorruptObjectError(f"chunk {chunk_id.hex()[:8]}: {reason}")
