@@ -9,7 +9,8 @@ from tests.support.vaults import ALL_METADATA, Scene
 from vaultd.core.clock import SystemClock
 from vaultd.core.snapshot import Kind
 from vaultd.core.units import TIB
-from vaultd.pipeline.restore import RestoreRequest, plan_restore
+from vaultd.pipeline.restore import RestoreRequest
+from vaultd.pipeline.restore_plan import plan_restore
 from vaultd.stores.files.destination import FilesDestination
 
 

@@ -24,9 +24,9 @@ from vaultd.core.events import (
     Problem,
     ProblemKind,
 )
-from vaultd.core.tree import is_directory, is_regular
+from vaultd.core.tree import is_regular
 from vaultd.core.units import format_size
-from vaultd.pipeline.browse import Stored, pieces_of
+from vaultd.pipeline.browse import pieces_of
 from vaultd.pipeline.distribute import Distributor
 from vaultd.pipeline.reporting import Progress
 from vaultd.pipeline.select import Part, Selection, Selector
@@ -55,35 +55,6 @@ class RestoreRequest:
     workers: int = 2
 
 
-@dataclass(slots=True, kw_only=True)
-class RestorePlan:
-    """What a restore would do.
-
-    Attributes:
-        files: Regular files selected.
-        directories: Directories selected.
-        others: Links and special files selected.
-        data: Bytes of the files that would be written.
-        create: Entries that are not there yet.
-        replace: Entries that would be replaced.
-        keep: Entries that would be left as they are.
-        blocked: Entries that could not be put in place.
-        chunks: Chunks that would be fetched.
-        free: Bytes free where the target lies.
-    """
-
-    files: int = 0
-    directories: int = 0
-    others: int = 0
-    data: int = 0
-    create: int = 0
-    replace: int = 0
-    keep: int = 0
-    blocked: int = 0
-    chunks: int = 0
-    free: int = 0
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreReport:
     """What a restore did.
@@ -107,30 +78,6 @@ class RestoreReport:
     elapsed_s: float
 
 
-def plan_restore(reader: SnapshotReader, request: RestoreRequest) -> RestorePlan:
-    """Say what a restore would do and cost, without doing anything.
-
-    Raises:
-        ConfigError: Nothing is selected, or options contradict each other.
-        CorruptObjectError: The tree cannot be read.
-    """
-    _check(request)
-    plan = RestorePlan(free=free_bytes(request.destination.path))
-    decompressor = Decompressor()
-    last = b""
-    with request.destination.preview(_names(reader)) as preview:
-        for part in Selector(reader, request.selection).parts():
-            for stored in part.entries:
-                decision = str(preview.decide(stored.entry))
-                _count(plan, stored, decision)
-                if is_regular(stored.entry.mode) and decision in {"create", "replace"}:
-                    plan.data += data_bytes(stored.entry)
-                    for extent in reader.extents(stored.content, decompressor):
-                        plan.chunks += extent.chunk_id != last
-                        last = extent.chunk_id
-    return plan
-
-
 def execute_restore(
     reader: SnapshotReader, request: RestoreRequest, clock: Clock, observer: Observer
 ) -> RestoreReport:
@@ -144,7 +91,7 @@ def execute_restore(
         NoSpaceError: The target is too small or has become full.
         StorageError: The vault does not answer.
     """
-    _check(request)
+    check_request(request, reader)
     return _Restore(reader, request, clock, observer).run()
 
 
@@ -165,7 +112,7 @@ class _Restore:
 
     def run(self) -> RestoreReport:
         began = self._clock.monotonic_s()
-        request, names = self._request, _names(self._reader)
+        request, names = self._request, owner_names(self._reader)
         marker = _Marker(request, self._reader)
         resume = marker.is_mine()
         if resume:
@@ -175,6 +122,12 @@ class _Restore:
         elif not request.destination.overwrites:
             self._check_room()
         counts = self._reader.snapshot.counts
+        if counts.problems:
+            text = (
+                f"the snapshot is incomplete: {counts.problems} entries could not be captured "
+                "as they were when it was made"
+            )
+            self._observer(Note(text=text, warning=True))
         whole = request.selection.is_everything
         self._observer(
             PhaseStarted(
@@ -345,7 +298,19 @@ class _Marker:
             self._path.unlink(missing_ok=True)
 
 
-def _check(request: RestoreRequest) -> None:
+def check_request(request: RestoreRequest, reader: SnapshotReader) -> None:
+    """Refuse what contradicts itself, or would delete what the snapshot failed to capture.
+
+    Raises:
+        ConfigError: It does.
+    """
+    missing = reader.snapshot.counts.problems
+    if request.destination.deletes and missing:
+        raise ConfigError(
+            f"snapshot {reader.snapshot.short_id} is incomplete: {missing} entries could not be "
+            "captured as they were, and deleting what it does not have would delete them",
+            hint="Leave --delete out, or restore a complete snapshot.",
+        )
     if request.destination.deletes and not request.destination.overwrites:
         raise ConfigError(
             "deleting what the snapshot does not have needs a rule for what it has",
@@ -358,19 +323,8 @@ def _check(request: RestoreRequest) -> None:
         )
 
 
-def _count(plan: RestorePlan, stored: Stored, decision: str) -> None:
-    mode = stored.entry.mode
-    if is_regular(mode):
-        plan.files += 1
-    elif is_directory(mode):
-        plan.directories += 1
-    else:
-        plan.others += 1
-    name = "keep" if decision == "enter" else decision
-    setattr(plan, name, getattr(plan, name) + 1)
-
-
-def _names(reader: SnapshotReader) -> OwnerNames:
+def owner_names(reader: SnapshotReader) -> OwnerNames:
+    """Return the names of the owners in a snapshot."""
     return OwnerNames(users=reader.meta.users, groups=reader.meta.groups)
 
 

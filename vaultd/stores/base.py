@@ -135,6 +135,9 @@ class Preview(Protocol):
     def decide(self, entry: Entry) -> str:
         """Return ``create``, ``replace``, ``keep``, ``enter`` or ``blocked``."""
 
+    def surplus(self, path: bytes, names: Collection[bytes]) -> list[bytes]:
+        """Return what a directory holds beyond the names that a snapshot has for it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnerNames:

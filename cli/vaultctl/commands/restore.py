@@ -24,7 +24,8 @@ from vaultctl.filters import filter_of, filter_options
 from vaultctl.reading import opened_snapshot
 from vaultctl.targets import selection_of, target_options, targeting
 from vaultctl.views import restore as view
-from vaultd.pipeline.restore import RestoreRequest, execute_restore, plan_restore
+from vaultd.pipeline.restore import RestoreRequest, execute_restore
+from vaultd.pipeline.restore_plan import plan_restore
 from vaultd.wiring import files_destination
 
 

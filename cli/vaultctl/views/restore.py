@@ -13,7 +13,8 @@ from vaultctl.views.problems import show_problems
 from vaultctl.views.snapshots import line
 from vaultd.core.snapshot import Snapshot
 from vaultd.core.units import format_duration, format_size
-from vaultd.pipeline.restore import RestorePlan, RestoreReport
+from vaultd.pipeline.restore import RestoreReport
+from vaultd.pipeline.restore_plan import RestorePlan
 
 
 def show(output: Output, snapshot: Snapshot, target: Path, report: RestoreReport) -> None:
@@ -65,9 +66,11 @@ def show_plan(output: Output, snapshot: Snapshot, target: Path, plan: RestorePla
     lines = [
         f"nothing was written; a restore would take snapshot {line(snapshot)}",
         f"  to       {shown(os.fsencode(target))}, {format_size(plan.free)} free",
-        f"  select   {plural(plan.files, 'file')}, {folders}, {plan.others:,} others",
+        f"  select   {plural(plan.files, 'file')}, {folders}, {plural(plan.others, 'other')}",
         f"  write    {format_size(plan.data)}: {new}",
     ]
+    if plan.remove:
+        lines.append(f"  remove   {plan.remove:,} that the snapshot does not have")
     if plan.blocked:
         lines.append(
             f"  blocked  {plan.blocked:,}: something else is in their place (see --delete)"

@@ -18,7 +18,8 @@ from vaultd.core.events import Problem, ProblemKind
 from vaultd.core.snapshot import Counts, Kind, SessionId, Snapshot
 from vaultd.maintenance.check import CheckReport, Damage
 from vaultd.maintenance.doctor import Finding
-from vaultd.pipeline.restore import RestorePlan, RestoreReport
+from vaultd.pipeline.restore import RestoreReport
+from vaultd.pipeline.restore_plan import RestorePlan
 from vaultd.vault.sheets import RecoverySheet
 from vaultd.wiring import KeyType
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import os
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -222,6 +223,15 @@ class Preview:
         except (OSError, ValueError):
             return Decision.CREATE
         return self._judge.decide(entry, there)
+
+    def surplus(self, path: bytes, names: Collection[bytes]) -> list[bytes]:
+        """Return what a directory holds beyond the names that a snapshot has for it."""
+        if path != self._path:
+            self._turn_to(path)
+        if self._fd < 0:
+            return []
+        there = {os.fsencode(name) for name in os.listdir(self._fd)}
+        return sorted(name for name in there - set(names) if not name.startswith(PART_PREFIX))
 
     def _turn_to(self, path: bytes | None) -> None:
         if self._fd >= 0:
