@@ -10,7 +10,15 @@ from hypothesis import HealthCheck, settings
 from tests.support.seaweed import Seaweed
 
 # Chosen with pytest's --hypothesis-profile.
-settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
+# How fast examples are drawn says how busy the machine is, not whether the code is right.
+settings.register_profile(
+    "ci",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.register_profile("dev", deadline=None, max_examples=200)
 settings.register_profile(
     "deep",
