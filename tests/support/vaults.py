@@ -20,6 +20,7 @@ from pathlib import Path
 from tests.support.trees import Facts, differences, snapshot_of
 from vaultd.backends.base import Backend
 from vaultd.backends.local import LocalBackend
+from vaultd.backends.local_system import System
 from vaultd.core.clock import Clock, SystemClock
 from vaultd.core.events import Event, Note, Observer, ignore
 from vaultd.core.snapshot import Kind, SessionId, Snapshot
@@ -355,6 +356,16 @@ class Desk:
             forget(context, snapshots, "a test")
 
 
+class Unsynced(System):
+    """A system that does not wait for its disk: tests that cut no power need not."""
+
+    def flush(self, fd: int) -> None:
+        pass
+
+    def flush_folder(self, path: str) -> None:
+        pass
+
+
 class Scene:
     """One vault, one machine, one folder, and what the folder looked like at each snapshot.
 
@@ -372,7 +383,8 @@ class Scene:
         self, folder: Path, backend: Backend | None = None, vault: Vault | None = None
     ) -> None:
         self.folder = folder
-        self.backend = backend or LocalBackend(folder / "vault", create=True)
+        place = folder / "vault"
+        self.backend = backend or LocalBackend(place, create=True, system=Unsynced())
         self.vault = vault or Vault()
         if next(iter(self.backend.list("")), None) is None:
             self.vault.found(self.backend)
