@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,13 +31,32 @@ def open_database(path: Path, schema: str, version: int) -> sqlite3.Connection:
         StorageError: It was written by a newer vaultd, or cannot be used.
         NoSpaceError: The disk is full.
     """
+    with _alone_in(path.parent):
+        try:
+            return _open(path, schema, version)
+        except sqlite3.OperationalError as error:
+            raise translated(path, error) from error
+        except sqlite3.DatabaseError:
+            _put_aside(path)
+            return _open(path, schema, version)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes from opening files of this folder meanwhile.
+
+    Where several make a file at once, SQLite does not wait for its turn but fails.
+    """
     try:
-        return _open(path, schema, version)
-    except sqlite3.OperationalError as error:
-        raise translated(path, error) from error
-    except sqlite3.DatabaseError:
-        _put_aside(path)
-        return _open(path, schema, version)
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise refused(folder, error) from error
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def _put_aside(path: Path) -> None:
