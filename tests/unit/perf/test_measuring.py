@@ -31,8 +31,10 @@ def test_memory_is_the_peak_of_the_largest(tmp_path: Path) -> None:
     large = "held = bytearray(150_000_000); del held"
     usage = run(Command(argv=[sys.executable, "-I", "-c", large]), tmp_path)
 
-    assert 150 * MB < usage.rss_bytes < 220 * MB
-    assert floor_bytes(tmp_path) > 0
+    # A process is counted from its fork on, so a large test run is the least that can be seen.
+    floor = floor_bytes(tmp_path)
+    assert floor > 0
+    assert 150 * MB < usage.rss_bytes < max(220 * MB, floor + 20 * MB)
 
 
 def test_a_failure_says_what_the_program_said(tmp_path: Path) -> None:
