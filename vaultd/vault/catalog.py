@@ -122,8 +122,11 @@ class Catalog:
                     self._remember(session, backend.get(info.name), trust, keys)
             except IntegrityError as error:
                 findings.append(f"outcome {info.name}: {error.message}")
+        listed = [info.name for info in backend.list(layout.LOG) if layout.is_log_entry(info.name)]
         # Once more: what happened while outcomes were read is no reason to be alarmed.
-        self.refresh_log(backend, trust)
+        head = self.refresh_log(backend, trust)
+        if listed and listed[-1] > layout.log_entry(head.number):
+            findings.append(f"log: entry {head.number + 1} is gone, and {listed[-1]} is there")
         findings += self._tags(trust, keys)[1]
         forgotten = self.forgotten()
         for host, seq in sorted(set(known) - seen):
