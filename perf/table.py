@@ -29,7 +29,7 @@ _ALONE = {
     "large-first": "first restore of one file from it on a machine",
     "large-restore": "further restores of one file from it",
     "version": "`vaultctl version`",
-    "help": "`vaultctl --help`",
+    "help": "the help of `vaultctl`",
     "snapshots": "`vaultctl snapshots`, 1,000 snapshots",
 }
 
