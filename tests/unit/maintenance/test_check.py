@@ -1,0 +1,179 @@
+"""Checking a vault: what is missing, damaged, hidden, and what it costs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.support.vaults import Desk, Scene
+from vaultd.backends.memory import MemoryBackend
+from vaultd.core.clock import SystemClock
+from vaultd.core.events import Advanced, Event, PhaseStarted
+from vaultd.core.snapshot import Kind
+from vaultd.maintenance.check import CheckContext, check
+from vaultd.maintenance.stats import stats
+from vaultd.vault import layout
+from vaultd.vault.bundles import DomainKeys
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """Two snapshots of one chain, and a full of a second store."""
+    scene = Scene(tmp_path, MemoryBackend())
+    scene.write("large", os.urandom(600_000))
+    scene.write("small", b"small")
+    scene.back_up(Kind.FULL)
+    scene.write("more", os.urandom(2000))
+    scene.back_up(Kind.INCREMENTAL)
+    return scene
+
+
+@contextmanager
+def context_of(desk: Desk, events: list[Event]) -> Iterator[CheckContext]:
+    keys = desk.keys
+    with desk.catalog() as catalog:
+        yield CheckContext(
+            backend=desk.backend,
+            trust=desk.trust,
+            catalog=catalog,
+            find_keys=keys.domain,
+            keys=keys,
+            folder=desk.folder,
+            clock=SystemClock(),
+            observer=events.append,
+        )
+
+
+def hidden(domain: str, epoch: int) -> DomainKeys | None:
+    return None
+
+
+def test_a_whole_vault_is_whole_and_every_byte_was_read(scene: Scene) -> None:
+    events: list[Event] = []
+    desk = scene.new_desk()
+    with context_of(desk, events) as context:
+        report = check(context, read_data=True)
+
+    packs = [info.size for info in scene.backend.list(layout.PACKS)]
+    parts = [info.size for info in scene.backend.list(layout.PARTS)]
+    assert ((), (), True) == (report.damages, report.hidden, report.opened)
+    assert (2, len(packs), sum(packs)) == (report.snapshots, report.packs, report.data)
+    assert sum(packs) + sum(parts) == report.read
+    names = [event.name for event in events if isinstance(event, PhaseStarted)]
+    assert ["check references", "check trees", "read data"] == names
+    assert any(isinstance(event, Advanced) and event.data for event in events)
+
+
+def test_references_and_trees_are_checked_without_reading_contents(scene: Scene) -> None:
+    report = scene.new_desk().check(read_data=False)
+
+    assert ((), 0, False) == (report.damages, report.read, report.opened)
+
+
+def test_hashes_tell_damage_without_any_key(scene: Scene) -> None:
+    for info in list(scene.backend.list(layout.PACKS))[:1]:
+        contents = scene.backend.get(info.name)
+        scene.backend.delete(info.name)
+        scene.backend.put(info.name, contents[:-30] + bytes(30))
+    events: list[Event] = []
+    with context_of(scene.new_desk(), events) as context:
+        report = check(replace(context, keys=None), read_data=True)
+
+    assert [info.name] == [damage.name for damage in report.damages]
+    assert "its bytes have hash" in report.damages[0].reason
+    assert not report.opened
+
+
+def test_snapshots_whose_keys_are_not_at_hand_are_named(scene: Scene) -> None:
+    with context_of(scene.new_desk(), []) as context:
+        report = check(replace(context, find_keys=hidden), read_data=True)
+
+    assert tuple(snapshot.short_id for snapshot, _ in scene.seen) == report.hidden
+    assert ((), 0) == (report.damages, report.packs)
+
+
+def test_a_missing_pack_harms_the_snapshots_that_need_it(scene: Scene) -> None:
+    both = tuple(snapshot.short_id for snapshot, _ in scene.seen)
+    first, second = (
+        next(iter(scene.backend.list(f"{layout.PACKS}{snapshot.session}/"))).name
+        for snapshot, _ in scene.seen
+    )
+    scene.backend.delete(first)
+    scene.backend.delete(second)
+
+    damages = {damage.name: damage for damage in scene.new_desk().check().damages}
+
+    assert ("is missing", both) == (damages[first].reason, damages[first].snapshots)
+    assert both[1:] == damages[second].snapshots
+
+
+def test_a_pack_of_another_length_is_told_with_both(scene: Scene) -> None:
+    info = next(iter(scene.backend.list(layout.PACKS)))
+    scene.backend.delete(info.name)
+    scene.backend.put(info.name, b"short")
+
+    damages = [one for one in scene.new_desk().check().damages if one.name == info.name]
+
+    assert f"has 5 bytes, expected {info.size}" == damages[0].reason
+
+
+def test_a_lost_part_is_missing_and_its_packs_are_still_read(scene: Scene) -> None:
+    for info in scene.backend.list(layout.PARTS):
+        scene.backend.delete(info.name)
+
+    report = scene.new_desk().check()
+
+    assert {"is missing"} == {damage.reason for damage in report.damages}
+    assert all(damage.name.startswith(layout.PARTS) for damage in report.damages)
+
+
+def test_a_root_that_was_replaced_after_it_was_seen_is_another_object(scene: Scene) -> None:
+    desk = scene.new_desk()
+    assert () == desk.check().damages
+    first, second = (layout.outcome(snapshot.session) for snapshot, _ in scene.seen)
+    scene.backend.delete(first)
+    scene.backend.put(first, scene.backend.get(second))
+
+    reasons = {damage.reason for damage in desk.check().damages if damage.name == first}
+
+    assert "is another object than the one that was committed" in reasons
+
+
+# How much there is
+
+
+def test_usage_is_added_up_by_store_and_by_chain(scene: Scene) -> None:
+    scene.machine.back_up(scene.tree, wanted={"store": "other", "store_id": bytes(16)})
+    scene.back_up(Kind.FULL)
+    snapshots = scene.new_desk().snapshots()
+
+    found = stats(scene.backend, snapshots)
+
+    assert [("web1:files", 3), ("web1:other", 1)] == [
+        (one.name, one.snapshots) for one in found.stores
+    ]
+    chains = {one.name: one.snapshots for one in found.chains}
+    assert {"web1:files from 1": 2, "web1:other from 3": 1, "web1:files from 4": 1} == chains
+    files = found.stores[0]
+    counts = [one.counts for one in snapshots if one.store == "files"]
+    assert (counts[-1].files, counts[-1].data) == (files.files, files.data)
+    assert sum(one.data for one in counts) == files.restorable
+    assert sum(one.stored_added for one in counts) == files.stored
+    infos = list(scene.backend.list(""))
+    packs = [info.size for info in infos if info.name.startswith(layout.PACKS)]
+    assert (len(infos), len(packs), sum(packs)) == (found.objects, found.packs, found.pack_bytes)
+    assert sum(info.size for info in infos) == found.all_bytes
+
+
+def test_a_store_whose_name_is_hidden_is_told_by_its_id(scene: Scene) -> None:
+    desk = scene.new_desk()
+    with desk.catalog() as catalog:
+        catalog.refresh(desk.backend, desk.trust, hidden)
+        found = stats(desk.backend, catalog.snapshots(desk.trust, hidden))
+
+    assert [f"web1:{scene.seen[0][0].store_id.hex()[:8]}"] == [one.name for one in found.stores]
