@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.crash import (
+    AFTER,
     BEFORE,
     HALF,
     BucketStage,
@@ -299,6 +300,27 @@ def test_a_restore_may_die_between_any_two_lines(homecoming: Homecoming) -> None
 
     assert total > 300
     assert [] == failures
+
+
+def test_a_restore_may_die_again_while_it_goes_on(homecoming: Homecoming) -> None:
+    dying = next(
+        death
+        for death in deaths(homecoming.restore, homecoming.scene.backend)
+        if death.step.name.startswith("packs/") and death.moment == AFTER
+    )
+    dying = replace(dying, step=replace(dying.step, number=dying.step.number + 4))
+
+    def act(last: int = 0) -> int:
+        with suppress(KilledError):
+            in_child(partial(homecoming.restore, dying.on(homecoming.scene.backend)))
+        lines = Lines(("vaultd/pipeline/restore.py",), last)
+        lines.watch()
+        homecoming.restore()
+        return lines.count
+
+    # The lines in which the marker of the first restore is looked at.
+    failures = [homecoming.failure_of(partial(act, last)) for last in range(20, 60)]
+    assert [] == list(filter(None, failures))
 
 
 @pytest.mark.nightly

@@ -135,7 +135,9 @@ class _Restore:
             )
         )
         with request.destination.open(names, self._observe, resume=resume) as target:
-            marker.put()
+            if not resume:
+                # What is there must not be lost for a moment: a process may die at any.
+                marker.put()
             written = self._fill(target)
             tally = target.finish()
         if request.verify:
