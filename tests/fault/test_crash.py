@@ -326,3 +326,27 @@ def test_a_restore_may_die_again_while_it_goes_on(homecoming: Homecoming) -> Non
 @pytest.mark.nightly
 def test_a_restore_may_die_between_all_lines(homecoming: Homecoming) -> None:
     assert [] == restores_to_die(homecoming, 100_000)[0]
+
+
+def test_forgetting_may_die_at_every_storage_operation(changed: Scene, tmp_path: Path) -> None:
+    stage = Stage(changed, tmp_path / "stage")
+    first, second = changed.seen[0][0], changed.back_up(Kind.INCREMENTAL).snapshot
+
+    def forget(backend: Backend) -> None:
+        desk = replace(changed.new_desk(), backend=backend, folder=stage.folder / "keeper")
+        if first in desk.snapshots():
+            desk.forget([first])
+
+    stage.begin()
+    with stage.place() as backend:
+        moments = [death for death in deaths(forget, backend) if death.moment != HALF]
+    for death in moments:
+        stage.begin()
+        with stage.place() as backend:
+            with suppress(KilledError):
+                in_child(partial(forget, death.on(backend)))
+            forget(backend)
+            assert [second] == stage.desk(backend).snapshots(), death
+            assert 1 == len(list(backend.list("log/"))), death
+            assert () == stage.desk(backend).check().damages, death
+    assert len(moments) > MANY
