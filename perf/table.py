@@ -36,14 +36,10 @@ _ALONE = {
 
 def table(result: Result) -> str:
     """Return everything that a reader of the project wants to know of a result."""
-    lines = [
-        _title(result),
-        "",
-        "| job | data | vaultd | restic | times as fast | processor time | memory | stored |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-        *_pairs(result),
-        "",
-    ]
+    lines = [_title(result), ""]
+    if pairs := list(_pairs(result)):
+        names = ("job", "data", "vaultd", "restic", "times as fast", "processor time", "memory")
+        lines += [f"| {' | '.join(names)} | stored |", f"|{' --- |' * 8}", *pairs, ""]
     if alone := list(_singles(result)):
         lines += ["| job | time | memory |", "| --- | --- | --- |", *alone, ""]
     lines += [f"{name}: {text}." for name, text in result.workloads.items()]

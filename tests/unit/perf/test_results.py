@@ -94,6 +94,13 @@ def test_the_table_does_without_a_peer() -> None:
     assert "| mix | 3.0 s | - | - | - | 80 MB | 500 MB |" in table(result(FAST))
 
 
+def test_the_table_leaves_out_what_was_not_measured() -> None:
+    text = table(result(taken("help", "start", "vaultd", 0.1)))
+
+    assert "| job | data |" not in text
+    assert "| job | time | memory |" in text
+
+
 def test_a_page_gets_the_table_between_its_markers(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
