@@ -154,6 +154,22 @@ def test_directories_that_were_there_keep_their_metadata_when_nothing_is_overwri
         assert expected == mode_and_time(tmp_path / "d")[0]
 
 
+def test_a_directory_that_was_there_loses_the_attributes_that_the_snapshot_does_not_have(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "d").mkdir()
+    os.setxattr(tmp_path / "d", "user.kept", b"old")
+    os.setxattr(tmp_path / "d", "user.gone", b"old")
+    os.setxattr(tmp_path / "d", "trusted.ours", b"old")
+    with opened(tmp_path, Overwrite.ALWAYS) as target:
+        top = target.folder(b"")
+        assert top is not None
+        top.add(folder("d", xattrs=((b"user.kept", b"new"),)))
+        target.finish()
+    assert {"user.kept", "trusted.ours"} == set(os.listxattr(tmp_path / "d"))
+    assert b"new" == os.getxattr(tmp_path / "d", "user.kept")
+
+
 def test_a_preview_says_what_would_be_done_and_does_nothing(tmp_path: Path) -> None:
     there(tmp_path, "f", "x", T)
     (tmp_path / "d/e").mkdir(parents=True)

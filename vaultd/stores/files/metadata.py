@@ -100,7 +100,7 @@ class Metadata:
             mode = self._mode(entry, owned=owned)
         xattrs = entry.extra.xattrs
         if new.listed:
-            _drop_access_lists(fd, entry)
+            _drop_foreign(fd, entry)
         if xattrs:
             self._set_xattrs(fd, entry, owned=owned)
         if mode != new.mode or new.listed or xattrs:
@@ -115,7 +115,7 @@ class Metadata:
         """
         status = os.fstat(fd)
         owned = self._owned(os.fchown, fd, entry, (status.st_uid, status.st_gid))
-        _drop_access_lists(fd, entry)
+        _drop_foreign(fd, entry)
         if entry.extra.xattrs:
             self._set_xattrs(fd, entry, owned=owned)
         os.fchmod(fd, self._mode(entry, owned=owned))
@@ -219,12 +219,14 @@ class Metadata:
                 self._shortfalls.add(f"extended attribute {text}", why, entry.full_path)
 
 
-def _drop_access_lists(fd: int, entry: Entry) -> None:
+def _drop_foreign(fd: int, entry: Entry) -> None:
     # What was inherited from the directory above, or was there before, is not the snapshot's.
+    # Labels of the system's own (security.*, trusted.*) stay: they are this machine's.
     with suppress(OSError):
-        there = {os.fsencode(name) for name in os.listxattr(fd)} & _ACCESS_LISTS
-        for name in there.difference(name for name, _ in entry.extra.xattrs):
-            os.removexattr(fd, name)
+        kept = {name for name, _ in entry.extra.xattrs}
+        for name in map(os.fsencode, os.listxattr(fd)):
+            if name not in kept and (name in _ACCESS_LISTS or name.startswith(b"user.")):
+                os.removexattr(fd, name)
 
 
 def _change_owner(name: bytes, folder: int, uid: int, gid: int) -> None:
