@@ -39,14 +39,17 @@ import re
 import shlex
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
+from msgspec import Struct
+from msgspec.structs import asdict
+
 from vaultd.backends.s3.options import Addressing, Conditional
 from vaultd.core.errors import ConfigError, KeyringError
 from vaultd.core.units import parse_size
+from vaultd.core.values import Veiled
 from vaultd.crypto.secret import Secret
 from vaultd.vault.private import GIVEN_LIMIT, read_given
 
@@ -54,8 +57,7 @@ _PATIENCE_S = 300  # a person may have to unlock something
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Typed:
+class Typed(Struct, frozen=True, kw_only=True):
     """What was typed on the command line; ``None`` where nothing was.
 
     The fields are options by their names; each goes before the variable of the same meaning.
@@ -87,8 +89,7 @@ class SourceKind(StrEnum):
     TEXT = "text"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PassphraseSource:
+class PassphraseSource(Veiled, frozen=True, kw_only=True):
     """Where a passphrase comes from.
 
     Attributes:
@@ -98,12 +99,11 @@ class PassphraseSource:
     """
 
     kind: SourceKind
-    value: str = field(repr=False)
+    value: str
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class S3Settings:
+class S3Settings(Struct, frozen=True, kw_only=True):
     """How to reach S3-compatible storage; see `vaultd.backends.s3.options.S3Options`."""
 
     endpoint: str | None = None
@@ -116,8 +116,7 @@ class S3Settings:
     insecure_tls: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(Struct, frozen=True, kw_only=True):
     """Everything that was asked for.
 
     Attributes:
@@ -220,11 +219,7 @@ class _Asked:
 
     def __init__(self, environment: Mapping[str, str], typed: Typed) -> None:
         self.environment = environment
-        self._typed = {
-            entry.name: getattr(typed, entry.name)
-            for entry in fields(Typed)
-            if getattr(typed, entry.name) is not None
-        }
+        self._typed = {name: value for name, value in asdict(typed).items() if value is not None}
 
     def find(self, name: str) -> tuple[str, str] | None:
         """Return the value of an option and what gave it; ``None`` when nobody did."""

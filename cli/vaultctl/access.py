@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from vaultctl import keys, prompts
 from vaultctl.context import App
@@ -29,8 +30,7 @@ from vaultd.vault.trust import Trust
 from vaultd.wiring import Backend, open_backend, open_host, system_random
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(Struct, frozen=True, kw_only=True):
     """A vault that this machine knows.
 
     Attributes:
@@ -44,8 +44,7 @@ class Place:
     identity: HostIdentity
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
+class Listed(Struct, frozen=True, kw_only=True):
     """A vault and its snapshots, as far as the keys at hand show them.
 
     Attributes:

@@ -7,10 +7,12 @@ import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vaultctl import tar
 from vaultctl.text import kind, shown
@@ -32,8 +34,7 @@ _FORMS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dumped:
+class Dumped(Struct, frozen=True, kw_only=True):
     """What was written.
 
     Attributes:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from vaultctl import sheets
 from vaultctl.context import App
@@ -27,8 +28,7 @@ _CARRY = "Carry it to another place (USB stick, password store). It needs the pa
 _ADMIN = "Lets machines and keys in, and shuts them out. Keep it with the other key file."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InitRequest:
+class InitRequest(Struct, frozen=True, kw_only=True):
     """What vault to make.
 
     Attributes:
@@ -50,8 +50,7 @@ class InitRequest:
     discard_unfinished: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Born:
+class Born(Struct, frozen=True, kw_only=True):
     """A new vault.
 
     Attributes:

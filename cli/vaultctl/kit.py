@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from vaultd.core.errors import ConfigError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KitFile:
+class KitFile(Struct, frozen=True, kw_only=True):
     """One file of a kit.
 
     Attributes:

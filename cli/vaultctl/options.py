@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import click
 from click.core import ParameterSource
+from msgspec import Struct, field
 
 
-@dataclass(slots=True)
-class Given:
+class Given(Struct):
     """What was typed, while it is being read.
 
     Attributes:

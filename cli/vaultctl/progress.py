@@ -7,8 +7,9 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from types import FrameType
+
+from msgspec import Struct, field
 
 from vaultctl import json_lines
 from vaultctl.output import Output
@@ -29,8 +30,7 @@ _SPEED_S = 5.0
 """The speed shown is that of about so many seconds."""
 
 
-@dataclass(slots=True)
-class _Phase:
+class _Phase(Struct):
     name: str = "start"
     files: int = 0
     data: int = 0

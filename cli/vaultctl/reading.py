@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vaultctl.access import Listed, opened_list, read_context
 from vaultctl.context import App
@@ -18,8 +19,7 @@ _SHOWN = 5
 """Stores named when there was a choice."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Open:
+class Open(Struct, frozen=True, kw_only=True):
     """A snapshot, open for reading.
 
     Attributes:

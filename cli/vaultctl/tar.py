@@ -10,9 +10,11 @@ manual, appendix "Storing Sparse Files", PAX format version 1.0.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 BLOCK: Final = 512
 RECORD: Final = 20 * BLOCK
@@ -34,8 +36,7 @@ _MAX_ID, _MAX_NUMBER = 8**7 - 1, 8**11 - 1
 _SECOND_NS = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
+class Member(Struct, frozen=True, kw_only=True):
     """One entry of an archive.
 
     Attributes:

@@ -41,6 +41,19 @@ def test_no_test_is_skipped_or_expected_to_fail() -> None:
     assert [] == _lines_with(words, "tests")
 
 
+def test_values_are_structs_and_only_their_owners_encode_them() -> None:
+    encoders = [
+        line
+        for line in _lines_with(r"^\s*(from|import) msgspec\b", "vaultd", "cli")
+        if not re.search(r"from msgspec import (Struct|field|Struct, field)$", line)
+        and "from msgspec.structs import" not in line
+        and not line.startswith("vaultd/format/")
+    ]
+
+    assert [] == encoders
+    assert [] == _lines_with(r"\bdataclass", "vaultd", "cli")
+
+
 def test_no_package_registry_is_named() -> None:
     hosts = r"deb\.debian\.org|pypi\.org|pythonhosted\.org|registry\.npmjs|crates\.io"
 

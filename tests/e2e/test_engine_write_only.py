@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from msgspec.structs import asdict
 
 from tests.support.vaults import Scene, secret
 from vaultd.core.errors import IntegrityError, NoMatchingKeyError, VaultdError
@@ -41,8 +41,7 @@ def held_by(scene: Scene) -> Iterator[bytes]:
     keys = scene.machine.keys
     yield secret(f"host {keys.host}")  # the seed of its signing key
     yield keys.signer.public
-    for field in fields(keys.current):
-        value = getattr(keys.current, field.name)
+    for value in asdict(keys.current).values():
         if isinstance(value, bytes):
             yield from (value[at : at + 32] for at in range(0, len(value) - 31, 32))
     for path in scene.machine.state.rglob("*"):

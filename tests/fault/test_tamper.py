@@ -21,7 +21,7 @@ from vaultd.backends.wrappers.forwarding import Forwarding
 from vaultd.compression import Decompressor
 from vaultd.core.errors import ObjectNotFoundError, VaultdError
 from vaultd.core.events import ProblemKind
-from vaultd.core.snapshot import Kind, Snapshot
+from vaultd.core.snapshot import Kind, SessionId, Snapshot
 from vaultd.format import pack as pack_format
 from vaultd.format.session import RootBody
 from vaultd.pipeline.browse import walk
@@ -111,7 +111,7 @@ class Site:
                 for extent in reader.extents(stored.content, Decompressor()):
                     for place in index.places(extent.chunk_id, DATA):
                         row = index.pack(place.pack)
-                        session = replace(snapshot.session, seq=row.seq)
+                        session = SessionId(host=snapshot.session.host, seq=row.seq)
                         end = place.record.offset + place.record.stored
                         span = Span(layout.pack(session, row.sha256), place.record.offset, end)
                         spans.add(span)

@@ -25,6 +25,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Generic, Self, TypeVar
 
+from msgspec import structs
+
 from tests.support.s3 import bucket_of
 from tests.support.seaweed import Seaweed
 from tests.support.trees import Facts, differences, snapshot_of
@@ -397,4 +399,4 @@ class Below(Forwarding):
         self._inner.delete(self._beginning + name)
 
     def _shown(self, info: ObjectInfo) -> ObjectInfo:
-        return replace(info, name=info.name.removeprefix(self._beginning))
+        return structs.replace(info, name=info.name.removeprefix(self._beginning))

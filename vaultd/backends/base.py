@@ -8,13 +8,13 @@ Every method is safe to call from several threads at once.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectInfo:
+
+class ObjectInfo(Struct, frozen=True, kw_only=True):
     """One object as a backend lists it.
 
     Attributes:
@@ -28,8 +28,7 @@ class ObjectInfo:
     modified_ns: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spooled:
+class Spooled(Struct, frozen=True, kw_only=True):
     """An object's bytes in an open file, from offset 0 to ``size``.
 
     The descriptor belongs to the caller, who closes it after `Backend.put` has returned or raised.

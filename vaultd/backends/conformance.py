@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vaultd.backends.conformance_promises import (
     Bench,
@@ -85,8 +87,7 @@ _HINTS: dict[Promise, str] = {
 """What to do when a promise is broken and the backend itself gave no advice."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(Struct, frozen=True, kw_only=True):
     """What came of trying one promise.
 
     Attributes:

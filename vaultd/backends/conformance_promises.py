@@ -7,8 +7,9 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from vaultd.backends.base import Backend, Body, Spooled
 from vaultd.core.errors import (
@@ -27,8 +28,7 @@ Together = Callable[[Sequence[Callable[[], None]]], None]
 """Runs all calls at the same time; returns when all have ended, or raises what one of them did."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
+class Bench(Struct, frozen=True, kw_only=True):
     """Where promises are tried.
 
     Attributes:

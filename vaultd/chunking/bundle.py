@@ -7,7 +7,8 @@ how many came before, and two runs that differ in one file agree again a few bun
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vaultd.core.errors import ConfigError
 from vaultd.core.units import KIB, MIB
@@ -16,8 +17,7 @@ _SPREAD = 0x9E3779B1
 """Odd number near 2^32 / golden ratio: makes neighbouring sizes land far apart."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BundleRule:
+class BundleRule(Struct, frozen=True, kw_only=True):
     """When to end a bundle.
 
     Attributes:

@@ -9,8 +9,8 @@ Source: FastCDC, Xia et al., USENIX ATC 2016, and its 2020 revision (two bytes a
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 
+from msgspec import Struct
 from pyfastcdc import FastCDC
 
 from vaultd.core.errors import ConfigError
@@ -21,8 +21,7 @@ _SEEDS = (1 << 63) - 1
 """Seeds run from 1 to this: 0 means the public table, and the library doubles them in 64 bits."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkerParams:
+class ChunkerParams(Struct, frozen=True, kw_only=True):
     """Lengths of chunks, in bytes.
 
     Attributes:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from vaultd.core.tree import Extra
 
 NO_EXTRA = Extra()
 
 
-@dataclass(slots=True)
-class Entry:
+class Entry(Struct):
     """One file, directory, link or special file.
 
     Attributes:

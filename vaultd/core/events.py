@@ -7,8 +7,9 @@ them prints or logs its progress. Observers may be called from several threads a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 
 class ProblemKind(StrEnum):
@@ -24,8 +25,7 @@ class ProblemKind(StrEnum):
     LIVE_DATABASE = "live-database"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(Struct, frozen=True, kw_only=True):
     """One finding about one entry.
 
     Attributes:
@@ -41,8 +41,7 @@ class Problem:
     warning: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PhaseStarted:
+class PhaseStarted(Struct, frozen=True, kw_only=True):
     """A phase began.
 
     Attributes:
@@ -56,8 +55,7 @@ class PhaseStarted:
     data: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Advanced:
+class Advanced(Struct, frozen=True, kw_only=True):
     """Work moved on; numbers are totals since the phase began.
 
     Attributes:
@@ -73,15 +71,13 @@ class Advanced:
     path: bytes = b""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(Struct, frozen=True, kw_only=True):
     """A problem was found; the work goes on."""
 
     problem: Problem
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class Note(Struct, frozen=True, kw_only=True):
     """Something a person should read once (an adopted session, a retry, a base that is missing).
 
     Attributes:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 
 class Kind(StrEnum):
@@ -14,8 +15,7 @@ class Kind(StrEnum):
     INCREMENTAL = "incremental"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class SessionId:
+class SessionId(Struct, frozen=True, kw_only=True, order=True):
     """One numbered run of one host."""
 
     host: str
@@ -26,8 +26,7 @@ class SessionId:
         return f"{self.host}/{self.seq:010d}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
+class Counts(Struct, frozen=True, kw_only=True):
     """What a snapshot holds and what it cost.
 
     Attributes:
@@ -55,8 +54,7 @@ class Counts:
     problems: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True, kw_only=True):
     """One committed snapshot, as it is listed and chosen.
 
     Attributes:

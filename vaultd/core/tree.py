@@ -11,7 +11,8 @@ import stat
 import zlib
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 COLUMNS = ("mode", "uid", "gid", "size", "mtime_ns", "ctime_ns", "ino")
 """The stat columns of a listing, in stored order; each is one signed 64-bit number per entry."""
@@ -22,8 +23,7 @@ PART_MIN, PART_MAX = 1024, 4096
 """Entries of one part of a directory: cut points depend on names only (see `part_ends`)."""
 
 
-@dataclass(slots=True)
-class Extra:
+class Extra(Struct):
     """What few entries have, beyond the stat columns.
 
     Attributes:
@@ -53,8 +53,7 @@ class Extra:
 _NOTHING = Extra()
 
 
-@dataclass(slots=True)
-class Listing:
+class Listing(Struct):
     """One part of one directory, names ascending by bytes.
 
     Attributes:

@@ -15,9 +15,10 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from msgspec import Struct
 
 from vaultd.core.errors import (
     CorruptObjectError,
@@ -63,8 +64,7 @@ class KeyType(StrEnum):
     HOST = "host"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyFacts:
+class KeyFacts(Struct, frozen=True, kw_only=True):
     """What a key is for.
 
     Attributes:
@@ -90,8 +90,7 @@ class KeyFacts:
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyFile:
+class KeyFile(Struct, frozen=True, kw_only=True):
     """A key as read from its file.
 
     Attributes:

@@ -14,10 +14,9 @@ pack are visible to nobody who cannot open it.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from vaultd.core.errors import MalformedObjectError, UnsupportedVersionError
 from vaultd.format.codec import FRAME_BYTES, UPGRADE, Packed, decode, encode, frame, unframe
@@ -93,8 +92,7 @@ class TableBody(Packed, frozen=True):
     raws: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """Where one chunk lies in its pack.
 
     Attributes:
@@ -114,8 +112,7 @@ class Record:
     raw: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trailer:
+class Trailer(Struct, frozen=True, kw_only=True):
     """The end of a pack, unauthenticated until the table has been opened."""
 
     records: int

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from vaultd.core.errors import MalformedObjectError
 from vaultd.format.codec import Packed, decode_versioned, encode
@@ -136,8 +135,7 @@ class RevokedBody(Packed, frozen=True, tag="revoked"):
 OutcomeBody = RootBody | SupersededBody | RevokedBody
 
 
-@dataclass(frozen=True, slots=True)
-class PackRef:
+class PackRef(Struct, frozen=True):
     """One pack that a snapshot needs.
 
     Attributes:

@@ -7,7 +7,7 @@ can be carried from one kind to another. Signing and verifying need keys and are
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from vaultd.core.errors import MalformedObjectError
 from vaultd.format.codec import frame, unframe
@@ -18,8 +18,7 @@ _ENTRY_BYTES = KEY_ID_BYTES + SIGNATURE_BYTES
 MAX_SIGNATURES = 8
 
 
-@dataclass(frozen=True, slots=True)
-class SignedKind:
+class SignedKind(Struct, frozen=True):
     """One kind of signed object.
 
     Attributes:
@@ -43,8 +42,7 @@ OUTCOME = SignedKind("outcome", b"VLTSNAP1", b"vaultd/1 outcome", 64 << 20)
 LOG = SignedKind("log entry", b"VLTLOGE1", b"vaultd/1 log", 16 << 20)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signature:
+class Signature(Struct, frozen=True, kw_only=True):
     """One signature and who is said to have made it.
 
     Attributes:

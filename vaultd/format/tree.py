@@ -12,10 +12,9 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, Struct, field
 
 from vaultd.core.errors import MalformedObjectError
 from vaultd.core.tree import COLUMNS, MODE, SIZE, Extra, Listing
@@ -83,8 +82,7 @@ class BlockBody(Packed, frozen=True):
     extras: dict[int, ExtraBody]
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(Struct, frozen=True):
     """A run of one file's contents.
 
     Attributes:
@@ -102,8 +100,7 @@ Content = Extent | bytes | tuple[bytes, ...] | None
 """Contents of one entry: one extent; packed extents (`pack_extents`); ids of list chunks; none."""
 
 
-@dataclass(slots=True)
-class Block:
+class Block(Struct):
     """A listing and where the contents of its entries lie, by position."""
 
     listing: Listing
@@ -129,8 +126,7 @@ def unpack_extents(data: bytes, *, what: str) -> list[Extent]:
     return extents
 
 
-@dataclass(slots=True)
-class Placing:
+class Placing(Struct):
     """Where the contents of a listing lie, as columns.
 
     Attributes:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+from msgspec import Struct
 
 from vaultd.backends.base import Backend
 from vaultd.compression import Decompressor
@@ -30,8 +31,7 @@ from vaultd.vault.reader import ReadContext
 from vaultd.vault.trust import Trust
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckContext:
+class CheckContext(Struct, frozen=True, kw_only=True):
     """What checking needs.
 
     Attributes:
@@ -55,8 +55,7 @@ class CheckContext:
     observer: Observer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Damage:
+class Damage(Struct, frozen=True, kw_only=True):
     """One thing that is wrong.
 
     Attributes:
@@ -70,8 +69,7 @@ class Damage:
     snapshots: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckReport:
+class CheckReport(Struct, frozen=True, kw_only=True):
     """What was looked at, and what is wrong.
 
     Attributes:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+from msgspec import Struct
 
 from vaultd.backends.base import Backend
 from vaultd.backends.conformance import (
@@ -29,8 +30,7 @@ _SKEW_S = 60.0
 _LITTLE_SPACE = GIB
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DoctorContext:
+class DoctorContext(Struct, frozen=True, kw_only=True):
     """What is looked at.
 
     Attributes:
@@ -54,8 +54,7 @@ class DoctorContext:
     observer: Observer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Struct, frozen=True, kw_only=True):
     """One line of the doctor's report.
 
     Attributes:

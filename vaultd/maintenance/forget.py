@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vaultd.backends.base import Backend
 from vaultd.core.clock import Clock
@@ -16,8 +17,7 @@ from vaultd.vault.log import Keeper, LogHead, append
 from vaultd.vault.trust import Trust
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeeperContext:
+class KeeperContext(Struct, frozen=True, kw_only=True):
     """What writing the log needs.
 
     Attributes:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vaultd.backends.base import Backend
 from vaultd.core.snapshot import Snapshot
 from vaultd.vault import layout
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class Usage(Struct, frozen=True, kw_only=True):
     """Numbers of one group of snapshots.
 
     Attributes:
@@ -31,8 +31,7 @@ class Usage:
     stored: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stats:
+class Stats(Struct, frozen=True, kw_only=True):
     """Numbers of a vault.
 
     Attributes:

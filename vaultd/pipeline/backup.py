@@ -7,9 +7,10 @@ import os
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from msgspec import Struct, field
 
 from vaultd.chunking.bundle import BundleRule
 from vaultd.chunking.gear import Chunker, ChunkerParams
@@ -46,8 +47,7 @@ MakeCapture = Callable[[Observer], AbstractContextManager[Capture]]
 """Opens a store for one pass, given who hears of its problems."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackupRequest:
+class BackupRequest(Struct, frozen=True, kw_only=True):
     """What to make.
 
     Attributes:
@@ -77,8 +77,7 @@ class BackupRequest:
     uploads: int = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackupReport:
+class BackupReport(Struct, frozen=True, kw_only=True):
     """What came of it.
 
     Attributes:

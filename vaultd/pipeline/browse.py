@@ -5,8 +5,9 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from vaultd.compression import Decompressor
 from vaultd.core.entry import NO_EXTRA, Entry
@@ -16,8 +17,7 @@ from vaultd.format.tree import Block, Content, Extent
 from vaultd.vault.reader import DATA, SnapshotReader
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """An entry and where its contents lie (for `SnapshotReader.extents`)."""
 
     entry: Entry
@@ -105,8 +105,7 @@ def _zeros(count: int) -> Iterator[bytes]:
         count -= len(block)
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """A run of a chunk, and where it goes in its file."""
 
     chunk_id: bytes
@@ -152,8 +151,7 @@ class Change(StrEnum):
     TYPE = "T"
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """One entry that differs.
 
     Attributes:

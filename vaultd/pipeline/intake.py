@@ -5,7 +5,9 @@ from __future__ import annotations
 import stat
 from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from vaultd.core.snapshot import Counts
 from vaultd.core.tree import MODE, SIZE, Listing, join
@@ -25,8 +27,7 @@ _MOST_HELD_BYTES = 32 << 20
 """Bytes of directories that may wait for a bundle that is not full."""
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """Running numbers of one capture; see `vaultd.core.snapshot.Counts`.
 
     Attributes:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import BinaryIO
+
+from msgspec import Struct
 
 from vaultd.core.errors import IntegrityError, KeyringError, ObjectNotFoundError
 from vaultd.core.events import Advanced, Event, Found, PhaseStarted, Problem
@@ -27,8 +28,7 @@ _REMEMBERED = 1000
 """Touched entries looked at again in the end: many more than there are folders on a way."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preview:
+class Preview(Struct, frozen=True, kw_only=True):
     """What a backup would do.
 
     Attributes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from vaultd.compression import Decompressor
 from vaultd.core.clock import Clock
@@ -38,8 +39,7 @@ MARKER = ".vaultd-part-restore"
 """Lies in the target while a restore is not finished, and says of which snapshot."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestoreRequest:
+class RestoreRequest(Struct, frozen=True, kw_only=True):
     """What to restore, where, and how.
 
     Attributes:
@@ -55,8 +55,7 @@ class RestoreRequest:
     workers: int = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestoreReport:
+class RestoreReport(Struct, frozen=True, kw_only=True):
     """What a restore did.
 
     Attributes:

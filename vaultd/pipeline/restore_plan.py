@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vaultd.compression import Decompressor
 from vaultd.core.tree import is_directory, is_regular
@@ -19,8 +20,7 @@ from vaultd.pipeline.select import Part, Selector
 from vaultd.vault.reader import SnapshotReader
 
 
-@dataclass(slots=True, kw_only=True)
-class RestorePlan:
+class RestorePlan(Struct, kw_only=True):
     """What a restore would do.
 
     Attributes:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vaultd.core.entry import Entry
 from vaultd.core.errors import ConfigError, IntegrityError
@@ -13,8 +14,7 @@ from vaultd.pipeline.browse import Stored, entries_of, is_below, matcher
 from vaultd.vault.reader import SnapshotReader
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
+class Selection(Struct, frozen=True, kw_only=True):
     """What to take of a snapshot.
 
     Attributes:
@@ -36,8 +36,7 @@ class Selection:
         return not (self.subdir or self.include or self.exclude)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """Selected entries of one directory part, renamed for the target.
 
     Attributes:

@@ -6,8 +6,9 @@ import zlib
 from array import array
 from collections import deque
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
 from typing import BinaryIO, cast
+
+from msgspec import Struct, field
 
 from vaultd.core.errors import MalformedObjectError
 from vaultd.core.tree import COLUMNS, CTIME, Extra, Listing
@@ -31,8 +32,7 @@ class Ticket:
         self.chunk_id = b""
 
 
-@dataclass(slots=True)
-class Pieces:
+class Pieces(Struct):
     """Contents of a large file: whole chunks in order.
 
     Attributes:
@@ -66,8 +66,7 @@ Pending = Piece | Pieces | fmt.Extent | bytes | tuple[bytes, ...] | None
 """Contents on their way, or taken from the base as they are."""
 
 
-@dataclass(slots=True)
-class PendingBlock:
+class PendingBlock(Struct):
     """A directory part whose contents may still be on their way.
 
     Attributes:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vaultd.core.snapshot import Kind
 
 _DAY_NS = 86_400 * 10**9
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
+class Link(Struct, frozen=True, kw_only=True):
     """One committed, live snapshot of the store, as far as chains are concerned.
 
     Attributes:
@@ -29,8 +29,7 @@ class Link:
     usable: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChainRule:
+class ChainRule(Struct, frozen=True, kw_only=True):
     """When a chain has become too long.
 
     Attributes:
@@ -42,8 +41,7 @@ class ChainRule:
     max_links: int = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(Struct, frozen=True, kw_only=True):
     """What to make.
 
     Attributes:

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from vaultd.core.entry import Entry
 from vaultd.core.events import Observer, ProblemKind
 from vaultd.core.tree import Listing
 
 
-@dataclass(slots=True)
-class Scanned:
+class Scanned(Struct):
     """A listing as it was seen, with what the pipeline must know beside it.
 
     Attributes:
@@ -34,8 +34,7 @@ class Scanned:
     dropped: set[int] = field(default_factory=set)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceFacts:
+class SourceFacts(Struct, frozen=True, kw_only=True):
     """What is recorded once per snapshot about where it came from.
 
     Attributes:
@@ -139,8 +138,7 @@ class Preview(Protocol):
         """Return what a directory holds beyond the names that a snapshot has for it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnerNames:
+class OwnerNames(Struct, frozen=True, kw_only=True):
     """Names of the owners in a snapshot, by number."""
 
     users: dict[int, str]

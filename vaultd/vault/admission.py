@@ -6,7 +6,8 @@ See `vaultd.vault.enrolment` for the machine's side.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vaultd.backends.base import Backend
 from vaultd.core.errors import KeyringError, MalformedObjectError
@@ -33,8 +34,7 @@ from vaultd.vault.keyring import DomainKeys, ReadKeys, to_held
 from vaultd.vault.trust import Trust, open_object, sign_object
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Struct, frozen=True, kw_only=True):
     """A request as an admin reads it; nothing proves yet who sent it.
 
     Attributes:
@@ -51,8 +51,7 @@ class Request:
         return signing.fingerprint(self.body.verify_key)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Enrolled:
+class Enrolled(Struct, frozen=True, kw_only=True):
     """An admin's answer.
 
     Attributes:

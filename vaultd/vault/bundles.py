@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 
 from vaultd.backends.base import Backend
 from vaultd.core.errors import (
@@ -14,6 +13,7 @@ from vaultd.core.errors import (
     MalformedObjectError,
     NoMatchingKeyError,
 )
+from vaultd.core.values import Veiled
 from vaultd.crypto import kdf, recipients
 from vaultd.format.codec import decode, encode
 from vaultd.format.keys import BundleBody, DomainSecrets, SealedTo
@@ -25,8 +25,7 @@ _SECRETS_BYTES = 171
 """Length of encoded `DomainSecrets`: five keys of 32 bytes in MessagePack."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DomainKeys:
+class DomainKeys(Veiled, frozen=True, kw_only=True):
     """The keys of one domain and epoch as a host holds them: enough to write and dedup.
 
     Attributes:
@@ -41,20 +40,19 @@ class DomainKeys:
 
     domain: str
     epoch: int
-    data_public: bytes = field(repr=False)
-    meta_public: bytes = field(repr=False)
-    chunk_id_key: bytes = field(repr=False)
-    index_key: bytes = field(repr=False)
-    chunker_key: bytes = field(repr=False)
+    data_public: bytes
+    meta_public: bytes
+    chunk_id_key: bytes
+    index_key: bytes
+    chunker_key: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenedEpoch:
+class OpenedEpoch(Veiled, frozen=True, kw_only=True):
     """A bundle that a recovery key opened: keys to write and seeds to read."""
 
     keys: DomainKeys
-    data_seed: bytes = field(repr=False)
-    meta_seed: bytes = field(repr=False)
+    data_seed: bytes
+    meta_seed: bytes
 
     @property
     def secrets(self) -> DomainSecrets:
@@ -68,8 +66,7 @@ class OpenedEpoch:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bundle:
+class Bundle(Veiled, frozen=True, kw_only=True):
     """One verified domain bundle.
 
     Attributes:
@@ -80,7 +77,7 @@ class Bundle:
 
     body: BundleBody
     copy: int
-    raw: bytes = field(repr=False)
+    raw: bytes
 
 
 def read_bundles(

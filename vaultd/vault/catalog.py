@@ -8,8 +8,9 @@ shows an older state is noticed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from vaultd.backends.base import Backend
 from vaultd.core.errors import IntegrityError

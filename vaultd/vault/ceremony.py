@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct
 
 from vaultd.backends.base import Backend
 from vaultd.core.clock import Clock
@@ -21,6 +22,7 @@ from vaultd.core.errors import (
     ObjectExistsError,
     ObjectNotFoundError,
 )
+from vaultd.core.values import Veiled
 from vaultd.crypto import hashing, recipients, signing
 from vaultd.crypto.recovery import KeyType
 from vaultd.crypto.secret import Secret
@@ -51,8 +53,7 @@ _LOOKED_AT = 1000
 _MIN_PACK_BYTES, _MAX_PACK_BYTES = 1 << 20, MAX_PACK_BYTES - (16 << 20)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecoveryPlan:
+class RecoveryPlan(Struct, frozen=True, kw_only=True):
     """A recovery key to be drawn.
 
     Attributes:
@@ -64,8 +65,7 @@ class RecoveryPlan:
     form: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VaultPlan:
+class VaultPlan(Struct, frozen=True, kw_only=True):
     """What a new vault shall be.
 
     Attributes:
@@ -111,8 +111,7 @@ class VaultPlan:
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Created:
+class Created(Veiled, frozen=True, kw_only=True):
     """A new vault and every key of it.
 
     Attributes:
@@ -135,7 +134,7 @@ class Created:
     keeper_seed: Secret
     domain_keys: DomainKeys
     keys: tuple[PersonalKey, ...]
-    objects: tuple[tuple[str, bytes], ...] = field(repr=False)
+    objects: tuple[tuple[str, bytes], ...]
 
     @property
     def sheets(self) -> tuple[RecoverySheet, ...]:
@@ -143,8 +142,7 @@ class Created:
         return tuple(sheet_of(key, self.trust.vault, self.location) for key in self.keys)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyTest:
+class KeyTest(Struct, frozen=True, kw_only=True):
     """What a recovery key opened when it was tried.
 
     Attributes:

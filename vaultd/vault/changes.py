@@ -7,7 +7,8 @@ key) is written after it, so that a run that broke off is finished by running `r
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vaultd.backends.base import Backend
 from vaultd.core.clock import Clock
@@ -25,8 +26,7 @@ from vaultd.vault.trust import Trust, sign_object
 _Place = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admin:
+class Admin(Struct, frozen=True, kw_only=True):
     """An admin at work on a vault.
 
     Attributes:
@@ -98,8 +98,7 @@ class Admin:
         return Trust(vault=self.trust.vault, policy=body, policy_sha256=hashing.sha256(raw))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewRecipient:
+class NewRecipient(Struct, frozen=True, kw_only=True):
     """A recovery key that is to be added: its public half is enough."""
 
     label: str
@@ -107,8 +106,7 @@ class NewRecipient:
     public: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resealed:
+class Resealed(Struct, frozen=True, kw_only=True):
     """What became of the bundles when they were sealed anew.
 
     Attributes:

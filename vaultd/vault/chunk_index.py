@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vaultd.format.pack import Record
 from vaultd.format.session import PartRef
@@ -18,8 +19,7 @@ from vaultd.vault.index_file import DEAD, IndexFile, SessionRow
 _LENGTH = 0xFFFFFF
 
 
-@dataclass(frozen=True, slots=True)
-class PackRow:
+class PackRow(Struct, frozen=True):
     """One pack: session in its name, SHA-256, bytes, kind, and the index part that describes it."""
 
     pack: int
@@ -30,8 +30,7 @@ class PackRow:
     part: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(Struct, frozen=True):
     """Where a chunk lies: the pack's row number and the record in it."""
 
     pack: int

@@ -7,7 +7,9 @@ session either commits as a whole or not at all.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vaultd.core.errors import (
     BrokenChainError,
@@ -46,8 +48,7 @@ from vaultd.vault.writer import Written
 _RECORDS_PER_PART = 50_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Captured:
+class Captured(Struct, frozen=True, kw_only=True):
     """What the pipeline knows when everything is stored.
 
     Attributes:
@@ -77,8 +78,7 @@ class Captured:
     ended_ns: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommitPlan:
+class CommitPlan(Struct, frozen=True, kw_only=True):
     """What a session commits.
 
     Attributes:
@@ -102,8 +102,7 @@ class CommitPlan:
     written: Written
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(Struct, frozen=True):
     """What was committed: the root, the SHA-256 of its object, and which part holds which packs."""
 
     root: RootBody

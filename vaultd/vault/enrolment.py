@@ -8,7 +8,8 @@ any way: people compare the fingerprints of the request and of the admin, and no
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vaultd.backends.base import Backend
 from vaultd.core.clock import Clock
@@ -40,8 +41,7 @@ PENDING = "pending.json"
 HOST, KEEPER = "host", "keeper"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Applicant:
+class Applicant(Struct, frozen=True, kw_only=True):
     """What a machine wants to be.
 
     Attributes:

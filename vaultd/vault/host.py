@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vaultd.backends.base import Backend
 from vaultd.core.clock import Clock
@@ -39,8 +41,7 @@ from vaultd.vault.log import LogHead
 from vaultd.vault.trust import Trust, sign_object
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostVault:
+class HostVault(Struct, frozen=True, kw_only=True):
     """A vault as one enrolled host sees it.
 
     Attributes:
@@ -74,8 +75,7 @@ class HostVault:
         return SessionId(host=self.keys.host, seq=seq)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
+class Opened(Struct, frozen=True, kw_only=True):
     """A session that has begun: intent written, dead sessions closed, log read.
 
     Attributes:

@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vaultd.backends.base import Backend
 from vaultd.core.errors import BrokenChainError, KeyringError, MalformedObjectError
@@ -56,16 +58,14 @@ KEY_TESTS = "key-tests.json"
 _FOLDER = re.compile(r"[0-9a-f]{32}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyPaths:
+class KeyPaths(Struct, frozen=True, kw_only=True):
     """Where signing keys lie when not in the folder: systemd credentials, for example."""
 
     host: Path | None = None
     keeper: Path | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostIdentity:
+class HostIdentity(Struct, frozen=True, kw_only=True):
     """This machine, as one vault knows it.
 
     Attributes:

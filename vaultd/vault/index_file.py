@@ -13,8 +13,9 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from vaultd.format.session import PartRef
 from vaultd.vault.local_db import open_database, transaction
@@ -41,8 +42,7 @@ CREATE TABLE IF NOT EXISTS chunk (
 _VERSION = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionRow:
+class SessionRow(Struct, frozen=True, kw_only=True):
     """One session as remembered; see `vaultd.format.session.RootBody` for the fields.
 
     Attributes:

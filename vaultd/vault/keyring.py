@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from vaultd.backends.base import Backend
 from vaultd.core.errors import (
@@ -12,6 +13,7 @@ from vaultd.core.errors import (
     KeyringError,
     NoMatchingKeyError,
 )
+from vaultd.core.values import Veiled
 from vaultd.crypto import recipients, signing
 from vaultd.format.machine import HeldKeys
 from vaultd.vault.bundles import (
@@ -37,8 +39,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostKeys:
+class HostKeys(Struct, frozen=True, kw_only=True):
     """What a host needs to back up.
 
     Attributes:
@@ -70,17 +71,15 @@ class HostKeys:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IndexKey:
+class IndexKey(Veiled, frozen=True, kw_only=True):
     """K_idx of one domain and epoch."""
 
     domain: str
     epoch: int
-    key: bytes = field(repr=False)
+    key: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeeperKeys:
+class KeeperKeys(Struct, frozen=True, kw_only=True):
     """What a keeper needs: it sees which packs a snapshot refers to, and no contents.
 
     Attributes:

@@ -7,7 +7,8 @@ an object with its name turns up again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vaultd.backends.base import Backend
 from vaultd.core.clock import Clock
@@ -26,8 +27,7 @@ from vaultd.vault import layout
 from vaultd.vault.trust import Trust, open_object, sign_object
 
 
-@dataclass(frozen=True, slots=True)
-class LogHead:
+class LogHead(Struct, frozen=True):
     """The newest entry known: its number, and the SHA-256 of its object (empty for no entry)."""
 
     number: int
@@ -37,8 +37,7 @@ class LogHead:
 EMPTY = LogHead(0, b"")
 
 
-@dataclass(frozen=True, slots=True)
-class LogEntry:
+class LogEntry(Struct, frozen=True):
     """One verified entry and its own head."""
 
     head: LogHead
@@ -97,8 +96,7 @@ def _verify(data: bytes, number: int, trust: Trust) -> LogEntry:
     return LogEntry(LogHead(number, hashing.sha256(data)), body)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Keeper:
+class Keeper(Struct, frozen=True, kw_only=True):
     """Who writes the log: a name that the policy grants, and its key."""
 
     name: str

@@ -6,8 +6,9 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from vaultd.backends.base import Spooled
 from vaultd.compression import Buffer, Compressor, Decompressor
@@ -41,8 +42,7 @@ class Tools:
         return memoryview(self._buffer)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PackContext:
+class PackContext(Struct, frozen=True, kw_only=True):
     """What all packs of one kind and session share.
 
     Attributes:
@@ -64,8 +64,7 @@ class PackContext:
     spool: Path
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SealedPack:
+class SealedPack(Struct, frozen=True, kw_only=True):
     """A finished, proven pack in its spool file; `close` it after the upload."""
 
     kind: int

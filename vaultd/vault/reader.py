@@ -8,9 +8,10 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+
+from msgspec import Struct
 
 from vaultd.backends.base import Backend
 from vaultd.compression import Buffer, Decompressor
@@ -42,8 +43,7 @@ _CIPHERS = 2048
 DATA, META = pack_format.DATA, pack_format.META
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadContext:
+class ReadContext(Struct, frozen=True, kw_only=True):
     """What reading needs.
 
     Attributes:

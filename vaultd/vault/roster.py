@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from vaultd.crypto import signing
 from vaultd.vault.enrolment import HOST, KEEPER
 from vaultd.vault.trust import Trust
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
+class Machine(Struct, frozen=True, kw_only=True):
     """One machine and one of its keys.
 
     Attributes:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vaultd.core.clock import rfc3339
 from vaultd.core.errors import ConfigError, ObjectNotFoundError
@@ -21,8 +22,7 @@ _SHOWN = 8
 """Candidates named in the message about an ambiguous reference."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
+class Filter(Struct, frozen=True, kw_only=True):
     """Which snapshots are looked at; what is empty lets all pass.
 
     Attributes:
@@ -67,8 +67,7 @@ class Filter:
         return ", ".join(parts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
+class Reference(Struct, frozen=True, kw_only=True):
     """What a reference names.
 
     Attributes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from vaultd.core.errors import BrokenChainError, ObjectNotFoundError
 from vaultd.core.events import Note
@@ -27,8 +28,7 @@ from vaultd.vault.packing import PackContext
 from vaultd.vault.writer import DATA, META, PackWriter
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionRequest:
+class SessionRequest(Struct, frozen=True, kw_only=True):
     """What is asked of a session.
 
     Attributes:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from vaultd.core.errors import ConfigError, KeyringError, NoMatchingKeyError
+from vaultd.core.values import Veiled
 from vaultd.crypto import recipients, recovery, signing
 from vaultd.crypto.recovery import KeyType
 from vaultd.crypto.secret import Secret
@@ -17,8 +19,7 @@ WORDS, FILE = "words", "file"
 _OPEN_FILE = re.compile(r'"kdf"\s*:\s*"none"')
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PersonalKey:
+class PersonalKey(Struct, frozen=True, kw_only=True):
     """A key for a person to keep.
 
     Attributes:
@@ -41,8 +42,7 @@ class PersonalKey:
         return recipients.public_key(self.seed.reveal())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecoverySheet:
+class RecoverySheet(Veiled, frozen=True, kw_only=True):
     """What stands on the paper of one key.
 
     Attributes:
@@ -58,7 +58,7 @@ class RecoverySheet:
 
     type: KeyType
     label: str
-    words: tuple[str, ...] = field(repr=False)
+    words: tuple[str, ...]
     vault_id: str
     vault_label: str
     location: str

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vaultd.backends.base import Backend
 from vaultd.core.errors import (
@@ -41,8 +42,7 @@ from vaultd.vault import layout
 _POLICY_NAME = re.compile(re.escape(layout.POLICIES) + r"(\d{6})")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pin:
+class Pin(Struct, frozen=True, kw_only=True):
     """What a machine remembers of a vault, so that nobody can show it another one.
 
     Attributes:
@@ -56,8 +56,7 @@ class Pin:
     policy_sha256: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trust:
+class Trust(Struct, frozen=True, kw_only=True):
     """A vault's description and its newest policy, both verified.
 
     Attributes:

@@ -8,7 +8,8 @@ session commits.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vaultd.backends.base import Backend
 from vaultd.core.errors import ObjectExistsError
@@ -22,8 +23,7 @@ from vaultd.vault.packing import OpenPack, PackContext, SealedPack, Tools
 DATA, META = fmt.DATA, fmt.META
 
 
-@dataclass(frozen=True, slots=True)
-class Added:
+class Added(Struct, frozen=True):
     """What became of a chunk.
 
     Attributes:
@@ -37,8 +37,7 @@ class Added:
     full: OpenPack | None
 
 
-@dataclass(slots=True)
-class Written:
+class Written(Struct):
     """Running totals of one session.
 
     Attributes:

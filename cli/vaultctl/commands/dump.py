@@ -11,11 +11,11 @@ archive. Needs a recovery key.
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
+from msgspec.structs import asdict
 
 from vaultctl.archive import dump, new_file
 from vaultctl.command import command as make_command

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
+
+from msgspec.structs import asdict
 
 from vaultctl.output import Output
 from vaultctl.text import plain, plural
@@ -16,7 +17,7 @@ def show(output: Output, findings: Sequence[Finding]) -> None:
     advice = [one for one in findings if not one.ok and not one.serious]
     if output.json:
         for finding in findings:
-            output.record("finding", dataclasses.asdict(finding))
+            output.record("finding", asdict(finding))
         output.record("summary", {"serious": len(serious), "advice": len(advice)})
         return
     width = max((len(one.name) for one in findings), default=0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from vaultctl import json_lines
 from vaultctl.output import Output
@@ -55,7 +57,7 @@ def show(output: Output, snapshot: Snapshot, target: Path, report: RestoreReport
 def show_plan(output: Output, snapshot: Snapshot, target: Path, plan: RestorePlan) -> None:
     """Write what a restore would do."""
     if output.json:
-        fields = dataclasses.asdict(plan)
+        fields = asdict(plan)
         place = json_lines.path("target", os.fsencode(target))
         output.record("summary", {"snapshot_id": snapshot.id, **place, **fields, "dry_run": True})
         return
@@ -84,11 +86,9 @@ def _verified(report: RestoreReport) -> str:
 
 
 def _numbers(tally: object) -> dict[str, int]:
-    if not dataclasses.is_dataclass(tally) or isinstance(tally, type):
+    if not isinstance(tally, Struct):
         return {}
-    return {
-        name: value for name, value in dataclasses.asdict(tally).items() if isinstance(value, int)
-    }
+    return {name: value for name, value in asdict(tally).items() if isinstance(value, int)}
 
 
 _NAMES = {

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
+from msgspec.structs import asdict
 from rich.table import Table
 
 from vaultctl.output import Output
@@ -19,7 +19,7 @@ def show(output: Output, found: Stats, *, chains: bool) -> None:
     if output.json:
         for kind, usages in (("store", found.stores), ("chain", found.chains)):
             for usage in usages:
-                output.record(kind, dataclasses.asdict(usage))
+                output.record(kind, asdict(usage))
         names = ("objects", "packs", "pack_bytes", "all_bytes")
         output.record("summary", {name: getattr(found, name) for name in names})
         return

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from array import array
 
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.format import samples
 from tests.unit.format.samples import BLOCK, LISTING
@@ -31,7 +31,7 @@ def test_blocks_of_a_chunk_come_back_in_order() -> None:
 
 def test_the_order_in_which_extras_were_found_does_not_show() -> None:
     backwards = dict(reversed(LISTING.extras.items()))
-    shuffled = tree.Block(dataclasses.replace(LISTING, extras=backwards), BLOCK.contents)
+    shuffled = tree.Block(replace(LISTING, extras=backwards), BLOCK.contents)
     assert tree.encode_block(BLOCK) == tree.encode_block(shuffled)
 
 

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.vault.making import PAPER, PLAN, ToldClock, make, seeded
 from vaultd.backends.base import Body
@@ -185,7 +185,7 @@ def test_sheets_hold_the_words_of_every_key() -> None:
 
 
 def test_another_domain_and_keeper_can_be_chosen() -> None:
-    plan = dataclasses.replace(PLAN, domain="web-farm", keeper="house")
+    plan = replace(PLAN, domain="web-farm", keeper="house")
     trust = make(plan).trust
     assert "web-farm" == trust.host_domain("web1")
     assert 1 == len(trust.keeper_keys("house"))
@@ -209,7 +209,7 @@ def test_another_domain_and_keeper_can_be_chosen() -> None:
 )
 def test_a_plan_that_cannot_be_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
-        dataclasses.replace(PLAN, **changes)  # type: ignore[arg-type]  # wrong on purpose
+        replace(PLAN, **changes)
 
 
 def test_one_recovery_key_is_enough_for_those_who_accept_it() -> None:
@@ -224,7 +224,7 @@ def test_a_recovery_key_of_no_known_form_is_refused_before_anything_is_put(
     key: RecoveryPlan,
 ) -> None:
     backend = MemoryBackend()
-    plan = dataclasses.replace(PLAN, recovery=(PAPER[0], key))
+    plan = replace(PLAN, recovery=(PAPER[0], key))
     with pytest.raises(ConfigError):
         make(plan, backend=backend)
     assert [] == names(backend)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
+from msgspec import Struct
 from urllib3.exceptions import HTTPError
 
 from vaultd.core.errors import (
@@ -145,8 +145,7 @@ _BY_CLASS: tuple[tuple[tuple[type[Exception], ...], _Kind], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(Struct, frozen=True, kw_only=True):
     """What was asked when an error came.
 
     Attributes:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from vaultd.backends.names import MAX_NAME_BYTES, is_name
 from vaultd.core.errors import ConfigError
@@ -29,8 +30,7 @@ class Conditional(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class S3Options:
+class S3Options(Struct, frozen=True, kw_only=True):
     """One vault's place in S3-compatible storage. Credentials come from the usual AWS sources.
 
     Attributes:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vaultd.backends.base import Backend, Body, ObjectInfo
 from vaultd.backends.bodies import size_of
@@ -13,8 +14,7 @@ from vaultd.backends.wrappers.forwarding import Forwarding
 from vaultd.core.errors import VaultdError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Traffic:
+class Traffic(Struct, frozen=True, kw_only=True):
     """What went to and from a backend.
 
     Attributes:
@@ -50,7 +50,7 @@ class Counting(Forwarding):
     def __init__(self, inner: Backend) -> None:
         super().__init__(inner)
         self._lock = threading.Lock()
-        self._counts = dict.fromkeys(Traffic.__dataclass_fields__, 0)
+        self._counts = dict.fromkeys(Traffic.__struct_fields__, 0)
 
     @property
     def traffic(self) -> Traffic:

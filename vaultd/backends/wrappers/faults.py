@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from vaultd.core.errors import NoSpaceError, StorageUnavailableError, VaultdError
 
@@ -34,8 +35,7 @@ class FaultKind(StrEnum):
     """The call waits, then goes on as usual."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(Struct, frozen=True, kw_only=True):
     """One call of a backend.
 
     Attributes:
@@ -65,8 +65,7 @@ def full(step: Step) -> VaultdError:
     return NoSpaceError(f"{step.operation} {step.name}: no space left (a planned fault)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class Fault(Struct, frozen=True, kw_only=True):
     """One thing that goes wrong.
 
     Attributes:

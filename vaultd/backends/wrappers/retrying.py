@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from vaultd.backends.base import Backend, Body, ObjectInfo
 from vaultd.backends.bodies import blocks_of, size_of
@@ -24,8 +25,7 @@ Result = TypeVar("Result")
 _COMPARED_BYTES = MIB
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryOptions:
+class RetryOptions(Struct, frozen=True, kw_only=True):
     """How long to go on.
 
     The wait before try n + 1 is drawn evenly from 0 to ``first_s * 2**(n - 1)``, at most

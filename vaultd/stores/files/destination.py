@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vaultd.core.events import Observer
 from vaultd.stores.base import OwnerNames
@@ -12,8 +14,7 @@ from vaultd.stores.files.options import Overwrite, TargetOptions
 from vaultd.stores.files.target import FilesTarget, Preview
 
 
-@dataclass(frozen=True, slots=True)
-class FilesDestination:
+class FilesDestination(Struct, frozen=True):
     """Implements `vaultd.stores.base.Destination` for directories.
 
     Attributes:

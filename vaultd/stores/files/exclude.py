@@ -20,8 +20,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vaultd.core.errors import ConfigError
 from vaultd.stores.files.globs import glob_expression
@@ -33,8 +35,7 @@ _ANY_NAME = "[^/]+"
 _KNOWN_FILTERS = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class _Matcher:
+class _Matcher(Struct, frozen=True):
     """One regular expression for directories and one for names in them."""
 
     rule: int
@@ -43,8 +44,7 @@ class _Matcher:
     directories_only: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Pattern:
+class _Pattern(Struct, frozen=True):
     components: tuple[str, ...]
     negated: bool
     directories_only: bool

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from threading import Lock
+
+from msgspec import Struct, field
 
 from vaultd.core.entry import Entry
 from vaultd.stores.files.place import Place
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """A file that this restore has finished.
 
     Attributes:
@@ -37,8 +37,7 @@ def made_of(status: os.stat_result, path: bytes, name: bytes) -> Made:
     return Made(path, name, identity)
 
 
-@dataclass(slots=True)
-class _Group:
+class _Group(Struct):
     made: Made | None = None
     waiting: list[tuple[Place, Entry]] = field(default_factory=list)
 

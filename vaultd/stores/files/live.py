@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vaultd.core.events import Problem, ProblemKind
 from vaultd.core.tree import join
@@ -13,8 +14,7 @@ from vaultd.stores.files.descriptors import FILE_FLAGS
 _SQLITE_MAGIC = b"SQLite format 3\0"
 
 
-@dataclass(frozen=True, slots=True)
-class _Sign:
+class _Sign(Struct, frozen=True):
     """Entries of one directory that show a database in use when all of them are there."""
 
     names: tuple[bytes, ...]

@@ -13,9 +13,10 @@ import stat
 from array import array
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from fcntl import ioctl
 from functools import partial
+
+from msgspec import Struct
 
 from vaultd.core.entry import Entry
 from vaultd.stores.files.attributes import (
@@ -40,8 +41,7 @@ _ACCESS_LISTS = frozenset({b"system.posix_acl_access", b"system.posix_acl_defaul
 _CAPABILITY = b"security.capability"
 
 
-@dataclass(frozen=True, slots=True)
-class Born:
+class Born(Struct, frozen=True):
     """What a new file in some directory is like before anything is set.
 
     Attributes:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from vaultd.stores.files.owners import OwnerRule
 
@@ -13,8 +14,7 @@ _SCHEME = "files-capture/1"
 _NOT_IN_RESULT = frozenset({"hostname", "warn_live_databases"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaptureOptions:
+class CaptureOptions(Struct, frozen=True, kw_only=True):
     """Options of a `FilesCapture`.
 
     Attributes:
@@ -47,7 +47,7 @@ class CaptureOptions:
     def fingerprint(self) -> bytes:
         """Return 32 bytes that differ whenever other options could give another snapshot."""
         lines = [_SCHEME]
-        names = [one.name for one in fields(self) if one.name not in _NOT_IN_RESULT]
+        names = [name for name in self.__struct_fields__ if name not in _NOT_IN_RESULT]
         lines += [f"{name}={getattr(self, name)!r}" for name in names]
         return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).digest()
 
@@ -67,8 +67,7 @@ class Overwrite(StrEnum):
     NEVER = "never"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetOptions:
+class TargetOptions(Struct, frozen=True, kw_only=True):
     """Options of a `FilesTarget`.
 
     Attributes:

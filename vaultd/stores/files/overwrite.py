@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from vaultd.core.entry import Entry
 from vaultd.core.tree import is_directory
@@ -34,8 +35,7 @@ def owners_of(options: TargetOptions) -> Owners | None:
     return Owners(options.owner, options.users, options.groups, options.user_map, options.group_map)
 
 
-@dataclass(frozen=True, slots=True)
-class Judge:
+class Judge(Struct, frozen=True):
     """Applies the overwrite rule.
 
     Attributes:

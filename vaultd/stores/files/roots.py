@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from vaultd.core.errors import SourceUnreadableError
 from vaultd.stores.files.problems import words_of
@@ -18,8 +19,7 @@ from vaultd.stores.files.problems import words_of
 _MAX_LINKS = 40  # as the kernel's own limit
 
 
-@dataclass(slots=True)
-class Way:
+class Way(Struct):
     """A directory on the way to roots, or a root.
 
     Attributes:

@@ -11,7 +11,8 @@ import stat
 from array import array
 from bisect import bisect_left
 from collections.abc import Collection
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from vaultd.core.tree import COLUMNS, CTIME
 
@@ -23,8 +24,7 @@ _FINE_MARGIN_NS = 100_000_000  # more than the tick (10 ms) by which kernels sta
 _COARSE_MARGIN_NS = 2 * _SECOND_NS  # file systems that keep whole (FAT: even) seconds
 
 
-@dataclass(slots=True)
-class Rows:
+class Rows(Struct):
     """Stat rows of some names of one directory.
 
     Attributes:

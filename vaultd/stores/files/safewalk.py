@@ -13,7 +13,8 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from vaultd.stores.files.descriptors import DIRECTORY_FLAGS
 
@@ -129,8 +130,7 @@ def remove_entry(folder: int, name: bytes) -> None:
     _Removal(folder, name).run()
 
 
-@dataclass(slots=True)
-class _Level:
+class _Level(Struct):
     name: bytes
     fd: int
     identity: tuple[int, int]

@@ -6,9 +6,10 @@ import errno
 import hashlib
 import os
 import stat
-from dataclasses import dataclass
 from threading import Lock
 from typing import Protocol
+
+from msgspec import Struct
 
 from vaultd.core.entry import Entry
 from vaultd.core.errors import NoSpaceError, TargetError
@@ -40,8 +41,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _OCCUPIED = frozenset({errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST})
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """What a restore has done so far.
 
     Attributes:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import heapq
 import os
 from collections.abc import Collection
-from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vaultd.core.entry import Entry
 from vaultd.core.errors import TargetError, TargetNotEmptyError
@@ -28,8 +30,7 @@ from vaultd.stores.files.safewalk import PART_PREFIX, open_beneath, safe_parts
 from vaultd.stores.files.site import Site, Tally
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
+class Room(Struct, frozen=True, kw_only=True):
     """What is left on the file system of a target.
 
     Attributes:

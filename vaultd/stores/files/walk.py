@@ -11,7 +11,8 @@ import sys
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from vaultd.core.clock import Clock
 from vaultd.core.events import Found, Observer, Problem, ProblemKind
@@ -34,8 +35,7 @@ MAX_DEPTH = 1024
 _HELD_OPEN = 64
 
 
-@dataclass(slots=True)
-class Frame:
+class Frame(Struct):
     """A directory of the walk that is not finished yet.
 
     Attributes:

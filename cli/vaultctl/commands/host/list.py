@@ -5,7 +5,7 @@ For each host its domain, its key, and which sessions it may sign; and the keepe
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from msgspec.structs import asdict
 
 from vaultctl.access import opened_place
 from vaultctl.command import command as make_command

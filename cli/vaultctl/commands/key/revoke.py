@@ -9,9 +9,8 @@ the admin key and another recovery key.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import click
+from msgspec.structs import replace
 
 from vaultctl import keys
 from vaultctl.access import admin_of, opened_place
