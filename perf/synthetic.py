@@ -31,7 +31,9 @@ from vaultd.vault.host import HostVault
 from vaultd.vault.identity import recognise
 from vaultd.vault.index_file import COMMITTED
 from vaultd.vault.store_id import store_id
-from vaultd.wiring import CaptureOptions, files_capture, open_backend, open_host
+from vaultd.wiring.hosts import open_host
+from vaultd.wiring.sources import CaptureOptions, files_capture
+from vaultd.wiring.storage import open_backend
 
 CHUNKS_PER_PACK, STORED, RAW = 26, 620_000, 1_050_000
 """About what packs of 16 MiB hold of large files."""

@@ -17,7 +17,9 @@ from vaultd.vault.ceremony import Created, RecoveryPlan, VaultPlan, create_vault
 from vaultd.vault.identity import known_identities
 from vaultd.vault.sheets import FILE, WORDS, PersonalKey, key_file_of, sheet_of
 from vaultd.vault.trust import Trust
-from vaultd.wiring import KeyType, Secret, open_backend, system_random
+from vaultd.wiring.keys import KeyType, Secret
+from vaultd.wiring.storage import open_backend
+from vaultd.wiring.system import system_random
 
 PAPER, SECOND = "paper", "file"
 """Labels of the two recovery keys."""

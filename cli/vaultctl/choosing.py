@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vaultctl.access import Listed
+from vaultctl.listing import Listed
 from vaultd.core.errors import ConfigError
 from vaultd.core.snapshot import Snapshot
 from vaultd.vault.select import Filter, chosen, resolve

@@ -14,7 +14,7 @@ from vaultd.core.clock import Clock, SystemClock
 
 if TYPE_CHECKING:  # commands that need no settings do not wait for them
     from vaultd.settings import Settings
-    from vaultd.wiring import Secret
+    from vaultd.wiring.keys import Secret
 
 
 class App:

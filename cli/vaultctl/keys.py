@@ -16,7 +16,8 @@ from vaultd.settings import read_recovery_key
 from vaultd.vault.keyring import ReadKeys, unlock
 from vaultd.vault.sheets import admin_signer, needs_passphrase, recovery_seed
 from vaultd.vault.trust import Trust
-from vaultd.wiring import Backend, Secret, Signer
+from vaultd.wiring.keys import Secret, Signer
+from vaultd.wiring.storage import Backend
 
 _TRIES = 3
 _SHEET_ROW = re.compile(r"^ *(?:[0-9]+ [a-z]+ *){4}$", re.MULTILINE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import re
@@ -70,6 +71,7 @@ def main() -> NoReturn:
             stream.reconfigure(errors="backslashreplace")
     code = run(sys.argv[1:], os.environ)
     _let_go_of_output()
+    gc.freeze()  # nothing is left to find: looking once more would take longer than `version` does
     sys.exit(code)
 
 

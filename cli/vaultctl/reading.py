@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from msgspec import Struct
 
-from vaultctl.access import Listed, opened_list, read_context
 from vaultctl.context import App
+from vaultctl.listing import Listed, opened_list, read_context
 from vaultctl.text import plain
 from vaultctl.views.snapshots import line
 from vaultd.core.errors import IntegrityError, KeyringError, ObjectNotFoundError

@@ -13,7 +13,7 @@ import click
 
 from vaultd.core.errors import ConfigError
 from vaultd.core.units import parse_size
-from vaultd.wiring import CaptureOptions, read_patterns
+from vaultd.wiring.sources import CaptureOptions, read_patterns
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -7,10 +7,11 @@ from typing import Any, TypeVar
 
 import click
 
-from vaultctl.access import keeper_context, opened_list
+from vaultctl.authority import keeper_context
 from vaultctl.choosing import named
 from vaultctl.context import App
 from vaultctl.filters import filter_of
+from vaultctl.listing import opened_list
 from vaultctl.text import plain, plural
 from vaultd.core.errors import ConfigError
 from vaultd.maintenance.forget import change_tags

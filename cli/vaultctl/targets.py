@@ -11,7 +11,7 @@ import click
 
 from vaultd.core.errors import ConfigError
 from vaultd.pipeline.select import Selection
-from vaultd.wiring import Overwrite, OwnerRule, TargetOptions
+from vaultd.wiring.targets import Overwrite, OwnerRule, TargetOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 

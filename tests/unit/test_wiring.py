@@ -16,13 +16,9 @@ from vaultd.backends.wrappers.throttled import Throttled
 from vaultd.core.errors import ConfigError, ObjectExistsError, VaultNotFoundError
 from vaultd.settings import S3Settings, Settings, load_settings
 from vaultd.vault.ceremony import keep_created
-from vaultd.wiring import (
-    open_backend,
-    open_host,
-    parse_location,
-    system_clock,
-    system_random,
-)
+from vaultd.wiring.hosts import open_host
+from vaultd.wiring.storage import open_backend, parse_location
+from vaultd.wiring.system import system_clock, system_random
 
 S3 = S3Settings()
 
@@ -221,8 +217,11 @@ def test_a_backend_without_a_folder_spools_beside_the_identity(tmp_path: Path) -
         assert identity.folder == host.spool
 
 
-def test_loading_the_wiring_does_not_load_boto3() -> None:
-    code = "import sys, vaultd.wiring; print({'boto3', 'botocore', 'mnemonic'} & set(sys.modules))"
+def test_what_a_backup_to_a_folder_needs_does_not_load_the_rest() -> None:
+    code = (
+        "import sys, vaultd.wiring.hosts, vaultd.wiring.sources, vaultd.wiring.storage; "
+        "print({'boto3', 'botocore', 'mnemonic', 'vaultd.stores.files.target'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "set()" == done.stdout.strip()
 

@@ -28,7 +28,7 @@ from vaultd.core.snapshot import Kind
 from vaultd.pipeline.backup import BackupRequest, back_up
 from vaultd.pipeline.preview import last_counts, preview
 from vaultd.vault.store_id import store_id
-from vaultd.wiring import files_capture
+from vaultd.wiring.sources import files_capture
 
 
 @make_command(__doc__)

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import click
 
-from vaultctl.access import opened_list
 from vaultctl.command import command as make_command
 from vaultctl.context import App
 from vaultctl.exit_codes import DAMAGE, OK
+from vaultctl.listing import opened_list
 from vaultctl.views import check as view
 from vaultd.maintenance.check import CheckContext, check
 

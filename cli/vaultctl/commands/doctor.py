@@ -17,7 +17,8 @@ from vaultctl.exit_codes import FAILED, OK
 from vaultctl.views import doctor as view
 from vaultd.maintenance.doctor import DoctorContext, examine
 from vaultd.vault.identity import known_identities
-from vaultd.wiring import Backend, open_backend, system_random
+from vaultd.wiring.storage import Backend, open_backend
+from vaultd.wiring.system import system_random
 
 
 @make_command(__doc__)

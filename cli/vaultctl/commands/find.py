@@ -16,11 +16,11 @@ from typing import Any
 
 import click
 
-from vaultctl.access import opened_list
 from vaultctl.command import command as make_command
 from vaultctl.context import App
 from vaultctl.exit_codes import INCOMPLETE, OK
 from vaultctl.filters import filter_of, filter_options
+from vaultctl.listing import opened_list
 from vaultctl.reading import opened_snapshot, readable
 from vaultctl.text import plural
 from vaultctl.views.entries import fields_of, found_line

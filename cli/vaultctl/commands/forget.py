@@ -15,11 +15,12 @@ from typing import Any
 import click
 
 from vaultctl import prompts
-from vaultctl.access import Listed, keeper_context, opened_list
+from vaultctl.authority import keeper_context
 from vaultctl.choosing import named
 from vaultctl.command import command as make_command
 from vaultctl.context import App
 from vaultctl.filters import filter_of, filter_options
+from vaultctl.listing import Listed, opened_list
 from vaultctl.text import plural
 from vaultctl.views.snapshots import line
 from vaultd.core.errors import ConfigError

@@ -26,7 +26,7 @@ from vaultctl.targets import selection_of, target_options, targeting
 from vaultctl.views import restore as view
 from vaultd.pipeline.restore import RestoreRequest, execute_restore
 from vaultd.pipeline.restore_plan import plan_restore
-from vaultd.wiring import files_destination
+from vaultd.wiring.targets import files_destination
 
 
 @make_command(__doc__)

@@ -12,11 +12,11 @@ from typing import Any
 
 import click
 
-from vaultctl.access import opened_list
 from vaultctl.command import command as make_command
 from vaultctl.context import App
 from vaultctl.exit_codes import DAMAGE, OK
 from vaultctl.filters import filter_of, filter_options
+from vaultctl.listing import opened_list
 from vaultctl.views import snapshots as view
 from vaultd.core.snapshot import Snapshot
 from vaultd.vault.select import chosen as choose

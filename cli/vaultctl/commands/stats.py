@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
-from vaultctl.access import opened_list
 from vaultctl.command import command as make_command
 from vaultctl.context import App
 from vaultctl.filters import filter_of, filter_options
+from vaultctl.listing import opened_list
 from vaultctl.views import stats as view
 from vaultd.maintenance.stats import stats
 from vaultd.vault.select import chosen as choose

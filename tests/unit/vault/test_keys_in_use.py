@@ -26,7 +26,7 @@ from vaultd.vault.enrolment import Applicant, accept_grant, request_enrolment
 from vaultd.vault.identity import HostIdentity, make_identity, recognise
 from vaultd.vault.keyring import ReadKeys, unlock
 from vaultd.vault.reader import ReadContext, SnapshotReader
-from vaultd.wiring import open_host
+from vaultd.wiring.hosts import open_host
 
 STORE_ID = b"s" * 16
 

@@ -17,7 +17,7 @@ from vaultctl.sources import capture_options, check_name, roots_of, source_optio
 from vaultctl.targets import selection_of, target_options, targeting
 
 from vaultd.core.errors import ConfigError
-from vaultd.wiring import Overwrite, OwnerRule
+from vaultd.wiring.targets import Overwrite, OwnerRule
 
 
 def _chosen(

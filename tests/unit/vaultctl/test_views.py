@@ -21,7 +21,7 @@ from vaultd.maintenance.doctor import Finding
 from vaultd.pipeline.restore import RestoreReport
 from vaultd.pipeline.restore_plan import RestorePlan
 from vaultd.vault.sheets import RecoverySheet
-from vaultd.wiring import KeyType
+from vaultd.wiring.keys import KeyType
 
 
 class Screen(io.StringIO):

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import click
 
-from vaultctl.access import admin_of, opened_place
+from vaultctl.access import opened_place
+from vaultctl.authority import admin_of
 from vaultctl.command import command as make_command
 from vaultctl.context import App
 from vaultctl.enrolling import answer, enrol_this_machine

@@ -15,7 +15,7 @@ from vaultctl.command import command as make_command
 from vaultctl.context import App
 from vaultd.vault.admission import read_request
 from vaultd.vault.enrolment import HOST, KEEPER, Applicant, request_enrolment
-from vaultd.wiring import system_random
+from vaultd.wiring.system import system_random
 
 
 @make_command(__doc__)

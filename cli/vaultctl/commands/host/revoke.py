@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import click
 
-from vaultctl.access import admin_of, opened_list
+from vaultctl.authority import admin_of
 from vaultctl.command import command as make_command
 from vaultctl.context import App
+from vaultctl.listing import opened_list
 from vaultd.vault.changes import revoke_host
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import click
 
 from vaultctl import keys
-from vaultctl.access import admin_of, opened_place
+from vaultctl.access import opened_place
+from vaultctl.authority import admin_of
 from vaultctl.birth import personal_files
 from vaultctl.command import command as make_command
 from vaultctl.context import App
@@ -22,7 +23,8 @@ from vaultctl.kit import check_kit, write_kit
 from vaultd.core.errors import ConfigError
 from vaultd.vault.changes import NewRecipient, add_recipient
 from vaultd.vault.sheets import FILE, WORDS, draw_key
-from vaultd.wiring import KeyType, system_random
+from vaultd.wiring.keys import KeyType
+from vaultd.wiring.system import system_random
 
 
 @make_command(__doc__)

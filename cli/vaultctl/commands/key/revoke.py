@@ -13,7 +13,8 @@ import click
 from msgspec.structs import replace
 
 from vaultctl import keys
-from vaultctl.access import admin_of, opened_place
+from vaultctl.access import opened_place
+from vaultctl.authority import admin_of
 from vaultctl.command import command as make_command
 from vaultctl.context import App
 from vaultd.core.errors import AccessDeniedError

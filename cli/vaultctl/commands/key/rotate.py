@@ -13,7 +13,8 @@ from __future__ import annotations
 import click
 
 from vaultctl import keys
-from vaultctl.access import Place, admin_of, opened_place
+from vaultctl.access import Place, opened_place
+from vaultctl.authority import admin_of
 from vaultctl.command import command as make_command
 from vaultctl.context import App
 from vaultd.core.errors import ConfigError

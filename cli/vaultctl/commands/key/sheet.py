@@ -17,7 +17,7 @@ from vaultctl.archive import new_file
 from vaultctl.command import command as make_command
 from vaultctl.context import App
 from vaultd.vault.sheets import WORDS, PersonalKey, RecoverySheet, sheet_of
-from vaultd.wiring import KeyType, Secret
+from vaultd.wiring.keys import KeyType, Secret
 
 
 @make_command(__doc__)

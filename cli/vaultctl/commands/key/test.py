@@ -15,7 +15,7 @@ from vaultctl.context import App
 from vaultctl.exit_codes import DAMAGE, OK
 from vaultctl.text import plain
 from vaultd.vault.ceremony import KeyTest, test_key
-from vaultd.wiring import system_random
+from vaultd.wiring.system import system_random
 
 
 @make_command(__doc__)

@@ -1,4 +1,4 @@
-"""From settings to objects: the only place that names backends, the system's clock and its dice.
+"""From the location of a vault to the backend that reaches it.
 
 ==============================================  ================================================
 location                                        what it is
@@ -12,58 +12,24 @@ location                                        what it is
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
-import vaultd
 from vaultd.backends.base import Backend
 from vaultd.backends.local import LocalBackend
 from vaultd.backends.s3.options import S3Options
 from vaultd.backends.wrappers.retrying import Retrying
 from vaultd.backends.wrappers.throttled import Endpoint, Throttled
-from vaultd.core.clock import Clock, SystemClock
+from vaultd.core.clock import Clock
 from vaultd.core.errors import ConfigError
 from vaultd.core.events import Observer, ignore
-from vaultd.crypto.recovery import KeyType
-from vaultd.crypto.secret import Secret
-from vaultd.crypto.signing import Signer
 from vaultd.settings import S3Settings, Settings
-from vaultd.stores.base import Destination
-from vaultd.stores.files.capture import FilesCapture
-from vaultd.stores.files.destination import FilesDestination
-from vaultd.stores.files.exclude import read_patterns
-from vaultd.stores.files.options import CaptureOptions, Overwrite, TargetOptions
-from vaultd.stores.files.owners import OwnerRule
-from vaultd.vault.catalog import Catalog
-from vaultd.vault.chunk_index import ChunkIndex
-from vaultd.vault.host import HostVault
-from vaultd.vault.identity import HostIdentity
-from vaultd.vault.trust import Trust
+from vaultd.wiring.system import system_clock, system_random
 
-# Types from below that callers above the vault name, and may not import from there.
-__all__ = [
-    "Backend",
-    "CaptureOptions",
-    "Destination",
-    "KeyType",
-    "Overwrite",
-    "OwnerRule",
-    "Secret",
-    "Signer",
-    "TargetOptions",
-    "files_capture",
-    "files_destination",
-    "open_backend",
-    "open_host",
-    "parse_location",
-    "read_patterns",
-    "system_clock",
-    "system_random",
-]
+__all__ = ["Backend", "open_backend", "parse_location"]
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=:)")
 _REMOTE = re.compile(r"[^/]*@[^/]+:")
@@ -75,16 +41,6 @@ _AT_ONCE = 16
 """Requests to a folder at once, when a limit is set: it has none of its own."""
 
 _EXAMPLE = "Write it as s3:https://HOST/BUCKET/PREFIX or s3://BUCKET/PREFIX."
-
-
-def system_random(count: int) -> bytes:
-    """Return that many random bytes of the operating system, fit for keys."""
-    return os.urandom(count)
-
-
-def system_clock() -> Clock:
-    """Return the operating system's clock."""
-    return SystemClock()
 
 
 @contextmanager
@@ -114,64 +70,6 @@ def open_backend(
     with S3Backend(place, clock=clock) as bucket:
         throttled = Throttled(bucket, _endpoint(settings, clock, place.connections))
         yield Retrying(throttled, clock=clock, randomness=system_random, observer=observer)
-
-
-@contextmanager
-def open_host(
-    backend: Backend, trust: Trust, identity: HostIdentity, observer: Observer = ignore
-) -> Iterator[HostVault]:
-    """Open a vault as this machine's host; its files are closed at the end.
-
-    Args:
-        backend: Where the vault lies.
-        trust: Whom to believe.
-        identity: This machine.
-        observer: Takes notes and progress.
-
-    Raises:
-        KeyringError: This machine is no host of the vault, or its key files cannot be used.
-    """
-    keys = identity.host_keys()
-    folder = identity.folder
-    with (
-        closing(ChunkIndex(folder / "index.sqlite")) as index,
-        closing(Catalog(folder / "catalog.sqlite")) as catalog,
-    ):
-        yield HostVault(
-            backend=backend,
-            trust=trust,
-            keys=keys,
-            index=index,
-            catalog=catalog,
-            folder=folder,
-            spool=backend.spool or folder,
-            clock=system_clock(),
-            random=system_random,
-            observer=observer,
-            software=f"vaultd {vaultd.__version__}",
-        )
-
-
-def files_capture(
-    roots: tuple[bytes, ...], options: CaptureOptions
-) -> Callable[[Observer], FilesCapture]:
-    """Return what opens file trees for one pass, given who hears of their problems.
-
-    Args:
-        roots: Absolute paths.
-        options: What to leave out and to take along.
-    """
-    return lambda observer: FilesCapture(roots, options, system_clock(), observer)
-
-
-def files_destination(path: Path, options: TargetOptions) -> Destination:
-    """Return a directory as a place to restore to.
-
-    Args:
-        path: The directory; made when it is not there.
-        options: What to do with what is there, and with owners.
-    """
-    return FilesDestination(path, options)
 
 
 def parse_location(location: str, s3: S3Settings) -> Path | S3Options:

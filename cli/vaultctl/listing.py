@@ -1,0 +1,96 @@
+"""The snapshots of a vault, as far as the keys at hand show them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+from msgspec import Struct
+
+from vaultctl import keys
+from vaultctl.access import Place, opened_place
+from vaultctl.context import App
+from vaultd.core.errors import KeyringError
+from vaultd.core.snapshot import Snapshot
+from vaultd.vault.catalog import Catalog, KeyFinder
+from vaultd.vault.identity import HostIdentity
+from vaultd.vault.keyring import DomainKeys, ReadKeys
+from vaultd.vault.reader import ReadContext
+
+
+class Listed(Struct, frozen=True, kw_only=True):
+    """A vault and its snapshots, as far as the keys at hand show them.
+
+    Attributes:
+        place: The vault.
+        catalog: What this machine remembers of it.
+        find_keys: Keys of domains.
+        keys: What the recovery key opens; ``None`` when none was given.
+        snapshots: The live ones, oldest first.
+        findings: What is wrong with the list, one sentence each.
+    """
+
+    place: Place
+    catalog: Catalog
+    find_keys: KeyFinder
+    keys: ReadKeys | None
+    snapshots: list[Snapshot]
+    findings: list[str]
+
+
+@contextmanager
+def opened_list(app: App, *, needs_key: bool = False) -> Iterator[Listed]:
+    """Open the vault and list its snapshots.
+
+    Args:
+        app: The run.
+        needs_key: Contents are wanted, so ask for a recovery key when none was given.
+
+    Raises:
+        KeyringError: No recovery key was given, and nobody can be asked.
+    """
+    with opened_place(app) as place:
+        find_keys = keys.read_keys if needs_key else keys.given_keys
+        read_keys = find_keys(app, place.backend, place.trust)
+        find = key_finder(place.identity, read_keys)
+        with closing(Catalog(place.identity.folder / "catalog.sqlite")) as catalog:
+            findings = catalog.refresh(place.backend, place.trust, find)
+            for finding in findings:
+                app.output.warn(finding)
+            yield Listed(
+                place=place,
+                catalog=catalog,
+                find_keys=find,
+                keys=read_keys,
+                snapshots=catalog.snapshots(place.trust, find),
+                findings=findings,
+            )
+
+
+def read_context(app: App, listed: Listed) -> ReadContext:
+    """Return what reading snapshots needs.
+
+    Raises:
+        KeyringError: No recovery key was given.
+    """
+    if listed.keys is None:
+        raise KeyringError("no recovery key was given", hint="Give --recovery-key-file FILE.")
+    return ReadContext(
+        backend=listed.place.backend,
+        trust=listed.place.trust,
+        keys=listed.keys,
+        folder=listed.place.identity.folder,
+        observer=app.progress,
+    )
+
+
+def key_finder(identity: HostIdentity, read_keys: ReadKeys | None) -> KeyFinder:
+    """Return what finds the keys of a domain: the host's own, and what a recovery key opens."""
+    held: dict[tuple[str, int], DomainKeys] = {}
+    if identity.host is not None:
+        host_keys = identity.host_keys()
+        held |= {(one.domain, one.epoch): one for one in (host_keys.current, *host_keys.past)}
+    if read_keys is not None:
+        held |= {(one.keys.domain, one.keys.epoch): one.keys for one in read_keys.epochs}
+    find: Callable[[str, int], DomainKeys | None] = lambda domain, epoch: held.get((domain, epoch))  # noqa: E731 - it is a value
+    return find
