@@ -37,7 +37,6 @@ import os
 import pwd
 import re
 import shlex
-import subprocess
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -361,6 +360,8 @@ def _output_of(source: PassphraseSource, patience_s: float) -> bytes:
         raise ConfigError(f"{source.name}: cannot be split into words: {exc}") from exc
     if not words:
         raise ConfigError(f"{source.name}: names no program")
+    import subprocess  # noqa: PLC0415 - seldom wanted, and every start would pay
+
     try:
         # No shell; its standard error and terminal are ours, so that it can ask.
         done = subprocess.run(  # noqa: S603 - the user's own program, split by shlex

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import threading
 from collections.abc import Mapping
@@ -16,6 +15,13 @@ if TYPE_CHECKING:  # a terminal library that `version` does not wait for
 
 _WIDE = 10_000
 """Columns where no person looks."""
+
+
+def terminal_columns() -> int:
+    """Return how many columns the terminal has; 80 when nobody knows."""
+    import shutil  # noqa: PLC0415 - most runs draw nothing, and every start would pay
+
+    return shutil.get_terminal_size().columns
 
 
 class Output:
@@ -59,7 +65,7 @@ class Output:
     @property
     def columns(self) -> int:
         """How wide a table may be: nothing is folded or cut for a pipe."""
-        return shutil.get_terminal_size().columns if self._stdout.isatty() else _WIDE
+        return terminal_columns() if self._stdout.isatty() else _WIDE
 
     def line(self, text: str = "") -> None:
         """Write one line of a result, for people."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from types import FrameType
 from msgspec import Struct, field
 
 from vaultctl import json_lines
-from vaultctl.output import Output
+from vaultctl.output import Output, terminal_columns
 from vaultctl.text import plain, plural, shown
 from vaultd.core.clock import Clock
 from vaultd.core.events import Advanced, Event, Found, Note, PhaseStarted
@@ -159,7 +158,7 @@ class Progress:
             self._output.say(self.words())
 
     def _drawn(self) -> str:
-        width = shutil.get_terminal_size().columns
+        width = terminal_columns()
         files, data = self._totals()
         line = self.words()
         if files or data:

@@ -18,7 +18,6 @@ HEAVY = {
     "boto3",
     "botocore",
     "cryptography",
-    "msgspec",
     "nacl",
     "rich",
     "segno",

@@ -6,7 +6,6 @@ have, and for disks that fail. Every method raises `OSError` as the system gives
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import os
@@ -83,6 +82,8 @@ class System:
 
     def rename_new(self, source: str, path: str) -> None:
         """Give a file another name instead of its own; the new one must be free."""
+        import ctypes  # noqa: PLC0415 - few file systems need this, and every start would pay
+
         call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
         if call is None:
             raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), source, None, path)
