@@ -216,11 +216,8 @@ def _live_rows(host: HostVault, store_id: bytes) -> list[SessionRow]:
         # The backup itself raises the alarm, and builds on nothing.
         return []
     forgotten = host.catalog.forgotten()
-    return [
-        row
-        for row in host.index.sessions(COMMITTED)
-        if row.store_id == store_id and host.session_id(row.seq) not in forgotten
-    ]
+    rows = host.index.sessions(COMMITTED, store_id=store_id)
+    return [row for row in rows if host.session_id(row.seq) not in forgotten]
 
 
 def _link(row: SessionRow) -> Link:

@@ -248,11 +248,7 @@ class Commit:
         )  # fmt: skip
 
     def _previous(self) -> Previous | None:
-        rows = [
-            row
-            for row in self._host.index.sessions(COMMITTED)
-            if row.store_id == self._plan.store_id
-        ]
+        rows = self._host.index.sessions(COMMITTED, store_id=self._plan.store_id)
         return Previous(rows[-1].seq, rows[-1].root_sha256) if rows else None
 
     def _bundle_copy(self) -> bytes:

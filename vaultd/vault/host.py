@@ -101,7 +101,7 @@ def open_session(host: HostVault, store_id: bytes) -> Iterator[Opened]:
     """
     locks = _locks(host)
     with file_lock(locks / f"store-{store_id.hex()}", "this store"):
-        if not host.index.sessions():
+        if not host.index.last_session():
             recover(host)
         with _opened(host, store_id, _dead_sessions(host, locks)) as opened:
             yield opened
@@ -168,8 +168,7 @@ def _dead_sessions(host: HostVault, locks: Path) -> tuple[int, ...]:
 
 
 def _create_intent(host: HostVault, store_id: bytes, dead: tuple[int, ...]) -> int:
-    known = [row.seq for row in host.index.sessions()]
-    seq = max(known, default=0) + 1
+    seq = host.index.last_session() + 1
     while True:
         _check_grant(host, seq)
         body = IntentBody(
@@ -313,8 +312,8 @@ def _learn(host: HostVault, root: RootBody, sha256: bytes) -> None:
         load_part(host.backend, host.index, part, root, host.keys.index_key)
     needed = {ref.sha256 for ref in pack_refs(refs, what=what)}
     includes: tuple[int, ...] = ()
-    base = next((row for row in host.index.sessions(COMMITTED) if row.seq == root.base), None)
-    if base is not None:
+    base = host.index.session(root.base)
+    if base is not None and base.state == COMMITTED:
         held = {row.sha256 for row in host.index.packs_held(base.includes)}
         if held <= needed:
             includes, needed = base.includes, needed - held

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
@@ -97,20 +98,29 @@ class IndexFile:
                 ),
             )  # fmt: skip
 
-    def sessions(self, state: str | None = None) -> list[SessionRow]:
-        """Return sessions, ascending; all, or those of one state."""
+    def sessions(
+        self, state: str | None = None, *, store_id: bytes | None = None
+    ) -> list[SessionRow]:
+        """Return sessions, ascending: all, or those of one state, or of one store."""
         with self._lock:
             rows = self._db.execute(
-                "SELECT * FROM session WHERE ? IS NULL OR state=? ORDER BY seq", (state, state)
+                "SELECT * FROM session WHERE (?1 IS NULL OR state=?1)"
+                " AND (?2 IS NULL OR store_id=?2) ORDER BY seq",
+                (state, store_id),
             )
-            return [
-                SessionRow(
-                    seq=row[0], state=row[1], kind=row[2], chain=row[3], base=row[4],
-                    store_id=row[5], includes=tuple(json.loads(row[6])), root_sha256=row[7],
-                    options=row[8], started_ns=row[9],
-                )
-                for row in rows
-            ]  # fmt: skip
+            return [_session(row) for row in rows]
+
+    def session(self, seq: int) -> SessionRow | None:
+        """Return one session; ``None`` when it is not known."""
+        with self._lock:
+            row = self._db.execute("SELECT * FROM session WHERE seq=?", (seq,)).fetchone()
+            return None if row is None else _session(row)
+
+    def last_session(self) -> int:
+        """Return the highest number of a session that is known; 0 when none is."""
+        with self._lock:
+            found: int | None = self._db.execute("SELECT MAX(seq) FROM session").fetchone()[0]
+            return found or 0
 
     def mark(self, seqs: Iterable[int], state: str) -> None:
         """Set the state of sessions."""
@@ -142,3 +152,11 @@ class IndexFile:
                     "SELECT seq, sha256, size FROM part WHERE id=?", (number,)
                 ).fetchone()
             )
+
+
+def _session(row: tuple[Any, ...]) -> SessionRow:
+    return SessionRow(
+        seq=row[0], state=row[1], kind=row[2], chain=row[3], base=row[4],
+        store_id=row[5], includes=tuple(json.loads(row[6])), root_sha256=row[7],
+        options=row[8], started_ns=row[9],
+    )  # fmt: skip

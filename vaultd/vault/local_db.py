@@ -126,8 +126,11 @@ class _Cursor(sqlite3.Cursor):
 
     def __next__(self) -> Any:
         """Return the next row."""
-        with self.connection.told():
+        try:  # `told` would cost more than the row
             return super().__next__()
+        except sqlite3.DatabaseError as error:
+            with self.connection.told():
+                raise error from None
 
 
 def _open(path: Path, schema: str, version: int) -> sqlite3.Connection:

@@ -62,6 +62,7 @@ class Session:
         self._request = request
         self._opened = opened
         self.id = host.session_id(opened.seq)
+        self._base: SessionRow | None = None
         self.decision, self._lost = self._choose()
         self._includes = self._usable()
         self._adopted_bytes, _ = host.index.weigh([self.id.seq])
@@ -87,11 +88,12 @@ class Session:
             )
             if decision.base == 0:
                 return decision, 0
-            if self._is_there(decision.base):
-                includes = self._row(decision.base).includes
-                self._avoid_missing(includes)
+            base = self._host.index.session(decision.base)
+            if base is not None and self._is_there(decision.base):
+                self._base = base
+                self._avoid_missing(base.includes)
                 # Not only what was lost just now: the base's tree names what was lost before, too.
-                return decision, self._host.index.weigh(includes)[1]
+                return decision, self._host.index.weigh(base.includes)[1]
             unusable.add(decision.base)
 
     def _links(self, unusable: set[int]) -> list[chain_policy.Link]:
@@ -100,19 +102,15 @@ class Session:
                 seq=row.seq, kind=Kind(row.kind), chain=row.chain, started_ns=row.started_ns,
                 usable=row.seq not in unusable,
             )
-            for row in self._live_rows()
-            if row.store_id == self._request.store_id
+            for row in self._live_rows(self._request.store_id)
         ]  # fmt: skip
 
-    def _live_rows(self) -> list[SessionRow]:
+    def _live_rows(self, store_id: bytes | None = None) -> list[SessionRow]:
         if not self._opened.trusted_log:
             return []
         forgotten = self._host.catalog.forgotten()
-        rows = self._host.index.sessions(COMMITTED)
+        rows = self._host.index.sessions(COMMITTED, store_id=store_id)
         return [row for row in rows if self._host.session_id(row.seq) not in forgotten]
-
-    def _row(self, seq: int) -> SessionRow:
-        return next(row for row in self._host.index.sessions(COMMITTED) if row.seq == seq)
 
     def _is_there(self, seq: int) -> bool:
         session = self._host.session_id(seq)
@@ -144,8 +142,8 @@ class Session:
 
     def _usable(self) -> tuple[int, ...]:
         """Return the sessions whose packs this snapshot may use."""
-        if self.decision.base:
-            return (*self._row(self.decision.base).includes, self.id.seq)
+        if self._base is not None:
+            return (*self._base.includes, self.id.seq)
         if self._request.verified:
             live = sorted({seq for row in self._live_rows() for seq in row.includes})
             self._avoid_missing(live)
@@ -166,7 +164,7 @@ class Session:
 
     def take_over(self, revoked: Session) -> None:
         """Go on where a revoked session of this process ended: same base, its packs, its totals."""
-        self.decision = revoked.decision
+        self.decision, self._base = revoked.decision, revoked._base
         kept = tuple(seq for seq in revoked._includes if seq != revoked.id.seq)
         self._includes = (*kept, self.id.seq)
         self._lost, self._adopted_bytes = revoked._lost, revoked._adopted_bytes
@@ -181,7 +179,7 @@ class Session:
     @property
     def base_options(self) -> bytes | None:
         """Fingerprint of the capture options of the base; ``None`` without a base."""
-        return self._row(self.decision.base).options if self.decision.base else None
+        return None if self._base is None else self._base.options
 
     # Commit
 
