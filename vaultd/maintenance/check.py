@@ -22,7 +22,7 @@ from vaultd.core.snapshot import SessionId, Snapshot
 from vaultd.crypto import hashing
 from vaultd.format.session import PartRef, RootBody, pack_refs
 from vaultd.pipeline.reporting import Progress
-from vaultd.pipeline.workers import Crew
+from vaultd.pipeline.workers import Crew, bulk_work
 from vaultd.vault import layout, receipts, roots
 from vaultd.vault.catalog import Catalog, KeyFinder
 from vaultd.vault.keyring import ReadKeys
@@ -251,7 +251,7 @@ class _Check:
         context.observer(PhaseStarted(name="read data", files=packs, data=size))
         prover = PackProver(context.trust, context.keys)
         progress = Progress(context.clock, context.observer)
-        with Crew("check", self._workers, 2, Decompressor) as crew:
+        with bulk_work(), Crew("check", self._workers, 2, Decompressor) as crew:
             for done, (name, numbers) in enumerate(self._needed()):
                 crew.submit(partial(self._prove, prover, name, numbers))
                 progress.report(done, self._read, self._read, name.encode())

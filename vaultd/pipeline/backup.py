@@ -34,7 +34,7 @@ from vaultd.pipeline.intake import Intake, Tally
 from vaultd.pipeline.reporting import Progress
 from vaultd.pipeline.storing import Storing
 from vaultd.pipeline.tree_writer import TreeWriter
-from vaultd.pipeline.workers import Buffers, rare_collection
+from vaultd.pipeline.workers import Buffers, bulk_work
 from vaultd.policy.chain import ChainRule
 from vaultd.stores.base import Capture
 from vaultd.vault.commit import Captured
@@ -226,7 +226,7 @@ class _Run:
     def _store(self, capture: Capture) -> tuple[tuple[TreeChunk, ...], Tally]:
         writer, request = self._session.writer, self._request
         with (
-            rare_collection(),
+            bulk_work(),
             io.BufferedWriter(_StateFile(self.cache_path)) as cache,
             _base_stream(self._host, self._session, request) as base,
             Storing(

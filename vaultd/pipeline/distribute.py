@@ -1,13 +1,15 @@
 """From tree entries to chunks read once: pieces of files are grouped by the chunk they lie in.
 
 The walk stays in tree order; chunks are fetched by a crew of threads, each once for all the small
-files that share it. Memory is bounded by the number of pieces that may wait.
+files that share it. Memory is bounded by the number of pieces that may wait. A large file is left
+to one thread, or to few: the kernel lets only one write to a file at a time.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 
 from vaultd.compression import Decompressor
 from vaultd.core.errors import IntegrityError
@@ -18,6 +20,12 @@ from vaultd.stores.base import TargetFile
 from vaultd.vault.reader import DATA, SnapshotReader
 
 OPEN_GROUPS, WAITING_PIECES = 48, 12_000
+
+_RUN = 16
+"""Chunks of a large file that one thread fetches in a row."""
+
+_Group = tuple[bytes, list[tuple[TargetFile, Piece]]]
+"""A chunk and the pieces that lie in it."""
 
 
 class Distributor:
@@ -48,24 +56,33 @@ class Distributor:
             self._waiting += 1
         if len(pieces) > 1:
             # Chunks of large files belong to them alone, as good as always.
-            for piece in pieces:
-                self._send(piece.chunk_id)
+            for start in range(0, len(pieces), _RUN):
+                self._send([piece.chunk_id for piece in pieces[start : start + _RUN]])
         while len(self._groups) > OPEN_GROUPS or self._waiting > WAITING_PIECES:
-            self._send(next(iter(self._groups)))
+            self._send([next(iter(self._groups))])
 
     def finish(self) -> None:
         """Fetch what is still waiting, and wait for everything."""
         while self._groups:
-            self._send(next(iter(self._groups)))
+            self._send([next(iter(self._groups))])
         self._crew.drain()
 
-    def _send(self, chunk_id: bytes) -> None:
-        group = self._groups.pop(chunk_id, None)
-        if group is not None:
-            self._waiting -= len(group)
-            self._crew.submit(lambda decompressor: self._deliver(chunk_id, group, decompressor))
+    def _send(self, chunk_ids: Sequence[bytes]) -> None:
+        """Have chunks fetched, one after the other by one thread; those sent before are left."""
+        groups: list[_Group] = []
+        for chunk_id in chunk_ids:
+            group = self._groups.pop(chunk_id, None)
+            if group is not None:
+                self._waiting -= len(group)
+                groups.append((chunk_id, group))
+        if groups:
+            self._crew.submit(lambda decompressor: self._deliver(groups, decompressor))
 
-    def _deliver(
+    def _deliver(self, groups: list[_Group], decompressor: Decompressor) -> None:
+        for chunk_id, group in groups:
+            self._deliver_chunk(chunk_id, group, decompressor)
+
+    def _deliver_chunk(
         self, chunk_id: bytes, group: list[tuple[TargetFile, Piece]], decompressor: Decompressor
     ) -> None:
         try:

@@ -31,7 +31,7 @@ from vaultd.pipeline.browse import pieces_of
 from vaultd.pipeline.distribute import Distributor
 from vaultd.pipeline.reporting import Progress
 from vaultd.pipeline.select import Part, Selection, Selector
-from vaultd.pipeline.workers import Crew, rare_collection
+from vaultd.pipeline.workers import Crew, bulk_work
 from vaultd.stores.base import Destination, OwnerNames, Target, TargetFolder
 from vaultd.vault.reader import SnapshotReader
 
@@ -178,7 +178,7 @@ class _Restore:
         extras = _Extras()
         decompressor = Decompressor()
         with (
-            rare_collection(),
+            bulk_work(),
             Crew("restore", self._request.workers, 2, Decompressor) as crew,
         ):
             distributor = Distributor(self._reader, crew)

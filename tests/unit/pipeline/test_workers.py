@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 from collections.abc import Callable
 from functools import partial
 
 import pytest
 
-from vaultd.pipeline.workers import Buffers, Crew, Lease, rare_collection
+from vaultd.pipeline.workers import Buffers, Crew, Lease, bulk_work
 
 
 class PlannedError(Exception):
@@ -196,13 +197,14 @@ def test_a_buffer_is_free_when_its_last_user_has_released_it() -> None:
     assert lease.buffer is taken[0].buffer
 
 
-def test_cycles_are_looked_for_rarely_and_then_as_before() -> None:
-    before = gc.get_threshold()
+def test_bulk_work_sets_the_interpreter_up_and_then_back() -> None:
+    before = gc.get_threshold(), sys.getswitchinterval()
 
-    with rare_collection():
-        assert gc.get_threshold() > before
+    with bulk_work():
+        assert gc.get_threshold() > before[0]
+        assert sys.getswitchinterval() < before[1]
 
-    assert before == gc.get_threshold()
+    assert before == (gc.get_threshold(), sys.getswitchinterval())
 
 
 def test_a_crew_whose_tools_cannot_be_made_is_none() -> None:
