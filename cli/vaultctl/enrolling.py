@@ -62,8 +62,17 @@ def answer(
         app.output.say(f"Carry the answer to {body.name}; there: vaultctl host accept FILE")
 
 
-def enrol_this_machine(app: App, place: Place, admin: Admin, applicant: Applicant) -> None:
+def enrol_this_machine(
+    app: App, place: Place, admin: Admin, applicant: Applicant, *, replace_key: bool
+) -> None:
     """Enrol the machine that this runs on.
+
+    Args:
+        app: The run.
+        place: The vault.
+        admin: Who does it.
+        applicant: What this machine wants to be.
+        replace_key: End the key that a host of this name has.
 
     Raises:
         KeyringError: It is something else already, or a key is missing.
@@ -72,7 +81,7 @@ def enrol_this_machine(app: App, place: Place, admin: Admin, applicant: Applican
     known = any(grant.domain == domain for grant in place.trust.policy.hosts)
     find_keys = keys.read_keys if applicant.role == KEEPER or known else keys.given_keys
     read_keys = find_keys(app, place.backend, place.trust)
-    enrol_here(admin, place.identity, applicant, read_keys)
+    enrol_here(admin, place.identity, applicant, read_keys, replace_key=replace_key)
     app.tell(
         "summary",
         lambda: {"name": applicant.name, "role": applicant.role},

@@ -144,7 +144,12 @@ def enrol_keeper(admin: Admin, request: Request, keys: ReadKeys) -> Enrolled:
 
 
 def enrol_here(
-    admin: Admin, identity: HostIdentity, applicant: Applicant, keys: ReadKeys | None
+    admin: Admin,
+    identity: HostIdentity,
+    applicant: Applicant,
+    keys: ReadKeys | None,
+    *,
+    replace_key: bool = False,
 ) -> tuple[Trust, HostIdentity]:
     """Enrol the machine at which the admin sits, in one step.
 
@@ -153,6 +158,7 @@ def enrol_here(
         identity: This machine.
         applicant: What this machine wants to be.
         keys: What a recovery key opens; needed for a keeper, and for a domain that exists.
+        replace_key: End the key that a host of this name has.
 
     Raises:
         KeyringError: As `request_enrolment`, `enrol_host` and `enrol_keeper`.
@@ -160,7 +166,7 @@ def enrol_here(
     text = request_enrolment(identity, applicant, random=admin.random, clock=admin.clock)
     request = read_request(text)
     if applicant.role == HOST:
-        enrolled = enrol_host(admin, request, keys)
+        enrolled = enrol_host(admin, request, keys, replace_key=replace_key)
     else:
         enrolled = enrol_keeper(admin, request, _needed(keys, f"keeper {applicant.name}"))
     identity = accept_grant(admin.backend, identity, enrolled.grant)

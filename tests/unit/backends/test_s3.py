@@ -40,6 +40,7 @@ from vaultd.core.errors import (
     StorageError,
     StorageUnavailableError,
     VaultdError,
+    VaultNotFoundError,
 )
 
 LOOPBACK = ipaddress.ip_address("127.0.0.1")
@@ -131,7 +132,7 @@ def test_options_do_not_load_boto3() -> None:
         (403, "SignatureDoesNotMatch", AccessDeniedError),
         (403, "ExpiredToken", AccessDeniedError),
         (403, "QuotaExceeded", NoSpaceError),
-        (404, "NoSuchBucket", StorageError),
+        (404, "NoSuchBucket", VaultNotFoundError),
         (404, "NoSuchKey", ObjectNotFoundError),
         (408, "", StorageUnavailableError),
         (409, "ConditionalRequestConflict", StorageUnavailableError),
@@ -149,7 +150,8 @@ def test_each_answer_has_its_error(status: int, code: str, expected: type[Vaultd
         with pytest.raises(VaultdError) as caught:
             backend.put("snap/x", b"body")
         assert expected is type(caught.value)
-        assert caught.value.message.startswith("object snap/x: ")
+        subject = backend.location if expected is VaultNotFoundError else "object snap/x"
+        assert caught.value.message.startswith(f"{subject}: ")
         assert not caught.value.message.endswith(".")
         if isinstance(caught.value, StorageUnavailableError):
             assert (status in (429, 503)) is caught.value.throttled

@@ -35,7 +35,7 @@ def lock(path: Path, mode: int) -> None:
 # --- capture -----------------------------------------------------------------------------------
 
 
-def test_attributes_that_may_be_listed_but_not_read_are_left_out(common: Path) -> None:
+def test_attributes_that_may_be_listed_but_not_read_are_reported(common: Path) -> None:
     (common / "d").mkdir()
     os.setxattr(common / "d", "user.secret", b"x")
     lock(common / "d", 0o311)
@@ -43,6 +43,9 @@ def test_attributes_that_may_be_listed_but_not_read_are_left_out(common: Path) -
         taken = take(common)
     assert {"d"} == taken.below(common)
     assert [()] == [entry.extra.xattrs for entry in taken.entries() if entry.name == b"d"]
+    place = os.fsencode(common / "d")
+    assert {("denied", place)} == set(taken.heard.kinds)
+    assert any("attributes" in problem.reason for problem in taken.heard.problems)
 
 
 def test_an_error_about_one_entry_teaches_nothing_about_its_device(tmp_path: Path) -> None:

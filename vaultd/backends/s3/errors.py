@@ -21,6 +21,7 @@ from vaultd.core.errors import (
     StorageError,
     StorageUnavailableError,
     VaultdError,
+    VaultNotFoundError,
 )
 
 VENDOR_ERRORS = (boto.BotoCoreError, boto.ClientError, HTTPError, ResponseParserError, KeyError)
@@ -57,7 +58,7 @@ _BY_CODE: dict[str, _Kind] = {
     "SignatureDoesNotMatch": (AccessDeniedError, _KEYS),
     "ExpiredToken": (AccessDeniedError, _EXPIRED),
     "InvalidToken": (AccessDeniedError, _EXPIRED),
-    "NoSuchBucket": (StorageError, _BUCKET),
+    "NoSuchBucket": (VaultNotFoundError, _BUCKET),
     "InvalidBucketName": (StorageError, _BUCKET),
     "NoSuchKey": (ObjectNotFoundError, None),
     "PreconditionFailed": (ObjectExistsError, None),
@@ -202,11 +203,12 @@ def _answer(exc: boto.ClientError, call: Call) -> VaultdError:
     if code in _THROTTLING or status in _THROTTLING_STATUS:
         return StorageUnavailableError(text, throttled=True)
     kind, hint = _BY_CODE.get(code) or _BY_STATUS.get(status) or _by_range(status, call)
-    if kind is ObjectExistsError:
-        return ObjectExistsError(f"{call.subject}: exists already")
-    if kind is ObjectNotFoundError:
-        return ObjectNotFoundError(f"{call.subject}: not found in {call.place}")
-    return kind(text, hint=hint)
+    plainly: dict[type[VaultdError], str] = {
+        ObjectExistsError: f"{call.subject}: exists already",
+        ObjectNotFoundError: f"{call.subject}: not found in {call.place}",
+        VaultNotFoundError: f"{call.place}: there is no such bucket",
+    }
+    return kind(plainly.get(kind, text), hint=hint)
 
 
 def _by_range(status: int, call: Call) -> _Kind:

@@ -44,6 +44,7 @@ what only means something with more than the flag (project inheritance), and dat
 _EXACT_SEGMENTS = 1024
 _FIRST_GAP_BYTES = 64 * 1024
 _UNSUPPORTED = frozenset({errno.ENOTSUP, errno.ENOTTY, errno.EINVAL, errno.ENOSYS})
+_GONE = frozenset({errno.ENODATA, errno.ENOENT, errno.ENOTDIR, errno.ESTALE})
 
 
 class AttributeReader:
@@ -51,6 +52,9 @@ class AttributeReader:
 
     Args:
         options: Says whether to take attributes and flags at all.
+
+    Attributes:
+        error: What kept the attributes of an entry from being read since it was set to ``None``.
     """
 
     def __init__(self, options: CaptureOptions) -> None:
@@ -59,6 +63,7 @@ class AttributeReader:
         self._no_xattrs: set[int] = set()
         self._no_flags: set[int] = set()
         self._word = array("i", [0])
+        self.error: OSError | None = None
 
     def fill(self, fd: int, device: int, extra: Extra | None) -> Extra | None:
         """Return the extra of an open file or directory, attributes and flags filled in.
@@ -79,7 +84,7 @@ class AttributeReader:
                 names = []
             if names:
                 extra = extra or Extra()
-                extra.xattrs = _values(fd, names)
+                extra.xattrs = self._values(fd, names)
         if self._flags and device not in self._no_flags:
             flags = self.flags_of(fd)
             if flags:
@@ -125,17 +130,36 @@ class AttributeReader:
             return extra
         if names:
             extra = extra or Extra()
-            extra.xattrs = _values(path, names)
+            extra.xattrs = self._values(path, names)
         return extra
 
-    @staticmethod
-    def _learn(error: OSError, place: int | bytes, without: set[int]) -> None:
-        # Other errors concern one entry (it vanished, it may not be read) and show elsewhere.
+    def _learn(self, error: OSError, place: int | bytes, without: set[int]) -> None:
+        if error.errno not in _UNSUPPORTED:
+            self._note(error)
+            return
         # The entry may be a mount point: what it lies on is not always what its directory is on.
-        if error.errno in _UNSUPPORTED:
-            with suppress(OSError):
-                status = os.fstat(place) if isinstance(place, int) else os.lstat(place)
-                without.add(status.st_dev)
+        with suppress(OSError):
+            status = os.fstat(place) if isinstance(place, int) else os.lstat(place)
+            without.add(status.st_dev)
+
+    def _note(self, error: OSError) -> None:
+        if error.errno not in _GONE:  # what is gone shows elsewhere, or was taken away in time
+            self.error = error
+
+    def _values(self, place: int | bytes, names: list[str]) -> tuple[tuple[bytes, bytes], ...]:
+        found = []
+        for name in names:
+            try:
+                value = (
+                    os.getxattr(place, name)
+                    if isinstance(place, int)
+                    else os.getxattr(place, name, follow_symlinks=False)
+                )
+            except OSError as error:
+                self._note(error)
+                continue
+            found.append((os.fsencode(name), value))
+        return tuple(sorted(found))
 
 
 def rdev_of(status: os.stat_result) -> int:
@@ -191,18 +215,3 @@ def _thinned(found: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
         found = kept
         gap *= 2
     return tuple(found)
-
-
-def _values(place: int | bytes, names: list[str]) -> tuple[tuple[bytes, bytes], ...]:
-    found = []
-    for name in names:
-        try:
-            value = (
-                os.getxattr(place, name)
-                if isinstance(place, int)
-                else os.getxattr(place, name, follow_symlinks=False)
-            )
-        except OSError:
-            continue  # gone since, or not for us to see (trusted.* without the right)
-        found.append((os.fsencode(name), value))
-    return tuple(sorted(found))

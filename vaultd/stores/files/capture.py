@@ -95,6 +95,7 @@ class FilesCapture:
                 continue
             if extra is not None:
                 listing.extras[position] = extra
+            self._report_attributes(scanned, position)
 
     def open(self, scanned: Scanned, positions: Sequence[int]) -> Iterator[tuple[int, int]]:
         """Yield (position, descriptor) for regular files and fill in their extras.
@@ -114,6 +115,7 @@ class FilesCapture:
                 for position, fd in batch:
                     if position in sparse or position in extras or not is_plain(fd):
                         self._fill(scanned, position, fd)
+                        self._report_attributes(scanned, position)
                     yield position, fd
                     done += 1
                     close(fd)
@@ -140,7 +142,9 @@ class FilesCapture:
             and status.st_ino == stats[INO * count + position]
         ):
             return True
-        return not self._take_over(scanned, position, fd, status)
+        again = self._take_over(scanned, position, fd, status)
+        self._report_attributes(scanned, position)
+        return not again
 
     def flag_changed(self, scanned: Scanned, position: int) -> None:
         """Mark a file that changed at every try: it is stored, flagged and reported."""
@@ -231,6 +235,14 @@ class FilesCapture:
         if not extra.is_empty():
             listing.extras[position] = extra
         return True
+
+    def _report_attributes(self, scanned: Scanned, position: int) -> None:
+        """Report attributes that could not be read: the entry is stored without them."""
+        error, self._reader.error = self._reader.error, None
+        if error is not None:
+            path = _path_of(scanned, position)
+            problem = problem_of(error, path, "read all attributes of the entry")
+            self._observer(Found(problem=problem))
 
     def _special(self, listing: Listing, position: int, mode: int) -> Extra | None:
         here, name = self._walk.here, listing.names[position]

@@ -36,7 +36,8 @@ def command(app: App, request: str, admin_key_file: str | None, **chosen: object
         if here:
             applicant = Applicant(name=request, role=KEEPER if keeper else HOST, domain=domain)
             admin = admin_of(app, place, admin_key_file)
-            enrol_this_machine(app, place, admin, applicant)
+            replaces = bool(chosen["replace_key"])
+            enrol_this_machine(app, place, admin, applicant, replace_key=replaces)
             return
         try:
             text = Path(request).read_text("utf-8", "replace")
