@@ -2,6 +2,7 @@
 # make test     everything that must pass: checks, then all tests with coverage
 # make check    format, lint, types, imports, spelling, architecture: seconds
 # make nightly  the same tests with far more generated cases, and those that take minutes
+# make fuzz     throw bytes at every decoder for ten minutes, guided by coverage
 # make perf     the measurements of perf/README.md
 # make clean    forget what was made here, .venv included
 
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check nightly perf clean
+.PHONY: demo test check nightly fuzz perf clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/python docs/demo.py
@@ -28,6 +29,10 @@ check: $(VENV)/.everything
 
 nightly: check
 	$(BIN)/python -m pytest --hypothesis-profile=deep -m "" -o timeout=7200
+
+fuzz: $(VENV)/.everything
+	$(PIP) 'atheris>=3.0,<3.1'
+	$(BIN)/python -m tests.fuzz.fuzz_format -max_total_time=600
 
 perf: $(VENV)/.everything
 	$(BIN)/python -m perf.run

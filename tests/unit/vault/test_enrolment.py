@@ -363,6 +363,17 @@ def test_the_admins_own_machine_is_enrolled_in_one_step(made: Made, tmp_path: Pa
     assert 2 == len(identity.keeper_keys().index_keys)
 
 
+def test_a_lost_host_comes_back_under_its_name_in_one_step(made: Made, tmp_path: Path) -> None:
+    first = make_identity(tmp_path / "first", made.trust, made.backend.location)
+    enrol_here(made.admin, first, DB1, None)
+    again = make_identity(tmp_path / "again", made.trust, made.backend.location)
+    with pytest.raises(KeyringError, match="enrolled already"):
+        enrol_here(made.admin, again, DB1, made.unlocked())
+    _, again = enrol_here(made.admin, again, DB1, made.unlocked(), replace_key=True)
+    assert "db1" == again.host_keys().host
+    assert again.host_keys().signer.public == made.trust.host_keys("db1", 1)[0]
+
+
 def test_the_keeper_on_the_admins_machine_learns_of_a_new_domain(
     made: Made, tmp_path: Path
 ) -> None:
