@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -63,13 +64,18 @@ def main() -> NoReturn:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
     signal.signal(signal.SIGALRM, _say_stopping)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us; it is no reason to fail
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for good
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # Better an escape in a name than no list of files at all.
             stream.reconfigure(errors="backslashreplace")
     code = run(sys.argv[1:], os.environ)
-    _let_go_of_output()
-    # All is closed and flushed; taking the interpreter apart would only keep the person waiting.
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # nobody takes it any more
+            stream.flush()
+    # All is closed and written; taking the interpreter apart would only keep the person waiting.
     os._exit(code)
 
 
@@ -148,14 +154,6 @@ def _interrupted(output: Output) -> int:
             "run the same command again, and it goes on where it stopped"
         )
     return exit_codes.INTERRUPTED
-
-
-def _let_go_of_output() -> None:
-    """Drop what nobody takes any more: Python would complain of it once again at the end."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _interrupt(number: int, _: FrameType | None) -> NoReturn:

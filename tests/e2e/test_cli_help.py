@@ -121,6 +121,13 @@ def test_the_program_can_be_run_as_a_module(machine: Machine) -> None:
     assert f"vaultctl {__version__}\n" == done.stdout
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_closed_output_is_no_reason_to_fail(closed: str) -> None:
+    done = subprocess.run(["/bin/sh", "-c", f'"$0" version {closed}', PROGRAM], check=False)
+
+    assert 0 == done.returncode
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_every_shell_gets_its_completion(machine: Machine, shell: str) -> None:
     assert "_VAULTCTL_COMPLETE" in machine.ok("completion", shell).text

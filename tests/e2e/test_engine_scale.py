@@ -114,14 +114,17 @@ def test_a_part_of_the_system_comes_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.nightly
-def test_the_system_comes_back(tmp_path: Path) -> None:
-    scene = Scene(tmp_path, vault=Vault(pack_bytes=32 * MIB))
-    copy_of(Path("/usr"), scene.tree / "usr")
+@pytest.mark.parametrize("place", ["folder", "bucket"])
+def test_the_system_comes_back(tmp_path: Path, seaweed: Seaweed, place: str) -> None:
+    with bucket_of(seaweed) as bucket:
+        backend = bucket if place == "bucket" else None
+        scene = Scene(tmp_path, backend, vault=Vault(pack_bytes=32 * MIB))
+        copy_of(Path("/usr"), scene.tree / "usr")
 
-    scene.back_up(Kind.FULL)
+        scene.back_up(Kind.FULL)
 
-    scene.expect_whole()
-    scene.expect_restorable()
+        scene.expect_whole()
+        scene.expect_restorable()
 
 
 def grown(act: Callable[[], object]) -> int:

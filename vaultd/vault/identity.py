@@ -110,7 +110,7 @@ class HostIdentity(Struct, frozen=True, kw_only=True):
         if file is None:
             raise KeyringError(
                 f"this machine is not a host of vault {self.vault_id.hex()[:8]}",
-                hint="Enrol it: make a request here, have an admin answer it, accept the grant.",
+                hint="Enrol it: `vaultctl host request NAME` here says how it goes on.",
             )
         current, *past = (from_held(keys) for keys in file.keys)
         return HostKeys(
@@ -131,7 +131,7 @@ class HostIdentity(Struct, frozen=True, kw_only=True):
         if file is None:
             raise KeyringError(
                 f"this machine is not a keeper of vault {self.vault_id.hex()[:8]}",
-                hint="Run this on the keeper, or enrol this machine as one.",
+                hint="Run this on the keeper, or become one: `vaultctl host request --keeper`.",
             )
         return KeeperKeys(
             vault_id=self.vault_id,
@@ -156,7 +156,7 @@ class HostIdentity(Struct, frozen=True, kw_only=True):
         if contents is None:
             raise KeyringError(
                 f"{path}: the signing key of this {role} is not there",
-                hint="Bring it back, or enrol this machine again with a new key.",
+                hint="Bring it back, or enrol this machine anew: `vaultctl host request NAME`.",
             )
         key = recovery.read_key_file(contents.decode("utf-8", "replace"), None)
         facts = key.facts
@@ -299,7 +299,7 @@ def find_identity(
     if file is None:
         raise KeyringError(
             f"this machine knows no vault {vault_id.hex()[:8]} (looked in {state_dir})",
-            hint="Enrol this machine, or give the state folder that was used when it was.",
+            hint="Give the state folder that it had, or enrol it: `vaultctl host request NAME`.",
         )
     check_folder(folder)
     if file.vault_id != vault_id:
