@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from tests.support.crash import (
     AFTER,
@@ -308,7 +309,7 @@ def test_a_restore_may_die_again_while_it_goes_on(homecoming: Homecoming) -> Non
         for death in deaths(homecoming.restore, homecoming.scene.backend)
         if death.step.name.startswith("packs/") and death.moment == AFTER
     )
-    dying = replace(dying, step=replace(dying.step, number=dying.step.number + 4))
+    dying = replace(dying, step=structs.replace(dying.step, number=dying.step.number + 4))
 
     def act(last: int = 0) -> int:
         with suppress(KilledError):
