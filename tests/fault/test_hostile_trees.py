@@ -369,18 +369,11 @@ def try_hostile(
         shutil.rmtree(jail.target, ignore_errors=True)
 
 
-def test_no_tree_leaves_its_target_or_ends_in_a_crash(scene: Scene, known: bytes) -> None:
-    @settings(max_examples=100)
-    @given(parts=blocks(known), overwrite=st.sampled_from((None, *Overwrite)))
-    def each(parts: list[bytes], overwrite: Overwrite | None) -> None:
-        try_hostile(scene, known, parts, overwrite)
-
-    each()
-
-
-@pytest.mark.nightly
-def test_no_tree_leaves_its_target_or_ends_in_a_crash_ever(scene: Scene, known: bytes) -> None:
-    @settings(max_examples=20_000)
+@pytest.mark.parametrize("trees", [100, pytest.param(20_000, marks=pytest.mark.nightly)])
+def test_no_tree_leaves_its_target_or_ends_in_a_crash(
+    scene: Scene, known: bytes, trees: int
+) -> None:
+    @settings(max_examples=trees)
     @given(parts=blocks(known), overwrite=st.sampled_from((None, *Overwrite)))
     def each(parts: list[bytes], overwrite: Overwrite | None) -> None:
         try_hostile(scene, known, parts, overwrite)
