@@ -20,8 +20,8 @@ from vaultd.policy.chain import Decision, Link, decide
 from vaultd.stores.base import Scanned
 from vaultd.vault import layout, roots
 from vaultd.vault.catalog import summarise
-from vaultd.vault.host import HostVault, domain_keys
-from vaultd.vault.index_file import COMMITTED, SessionRow
+from vaultd.vault.host import HostVault
+from vaultd.vault.index_file import SessionRow
 
 _REPORT_S = 0.1
 _REMEMBERED = 1000
@@ -100,7 +100,7 @@ def last_counts(host: HostVault, store_id: bytes) -> Counts | None:
         body = roots.open_outcome(data, session, host.trust)
         if not isinstance(body, RootBody):
             return None
-        return summarise(body, rows[-1].root_sha256, domain_keys(host.keys, body.epoch)).counts
+        return summarise(body, rows[-1].root_sha256, host.keys.of_epoch(body.epoch)).counts
     except (IntegrityError, KeyringError, ObjectNotFoundError):
         # The backup itself raises the alarm, and goes on.
         return None
@@ -215,9 +215,7 @@ def _live_rows(host: HostVault, store_id: bytes) -> list[SessionRow]:
     except IntegrityError:
         # The backup itself raises the alarm, and builds on nothing.
         return []
-    forgotten = host.catalog.forgotten()
-    rows = host.index.sessions(COMMITTED, store_id=store_id)
-    return [row for row in rows if host.session_id(row.seq) not in forgotten]
+    return host.live_sessions(store_id)
 
 
 def _link(row: SessionRow) -> Link:

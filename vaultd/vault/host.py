@@ -35,7 +35,7 @@ from vaultd.vault import layout, parts, roots
 from vaultd.vault.catalog import Catalog
 from vaultd.vault.chunk_index import ChunkIndex, PackRow
 from vaultd.vault.index_file import COMMITTED, DEAD, OPEN, SessionRow
-from vaultd.vault.keyring import DomainKeys, HostKeys
+from vaultd.vault.keyring import HostKeys
 from vaultd.vault.locks import file_lock
 from vaultd.vault.log import LogHead
 from vaultd.vault.trust import Trust, sign_object
@@ -73,6 +73,16 @@ class HostVault(Struct, frozen=True, kw_only=True):
     def session_id(self, seq: int) -> SessionId:
         """Return the id of one of this host's sessions."""
         return SessionId(host=self.keys.host, seq=seq)
+
+    def live_sessions(self, store_id: bytes | None = None) -> list[SessionRow]:
+        """Return this host's committed sessions that the log has not forgotten, ascending.
+
+        Args:
+            store_id: Of one store only.
+        """
+        forgotten = self.catalog.forgotten()
+        rows = self.index.sessions(COMMITTED, store_id=store_id)
+        return [row for row in rows if self.session_id(row.seq) not in forgotten]
 
 
 class Opened(Struct, frozen=True, kw_only=True):
@@ -305,7 +315,7 @@ def _take_in(host: HostVault, session: SessionId) -> bool:
 
 def _learn(host: HostVault, root: RootBody, sha256: bytes) -> None:
     """Take a committed snapshot into the index: its packs, chunks and holdings."""
-    keys = domain_keys(host.keys, root.epoch)
+    keys = host.keys.of_epoch(root.epoch)
     refs = roots.open_refs(root, keys)
     what = f"snapshot {root.host}/{root.seq:010d}"
     for part in refs.parts:
@@ -326,16 +336,6 @@ def _learn(host: HostVault, root: RootBody, sha256: bytes) -> None:
                 started_ns=root.started_ns,
             )
         )  # fmt: skip
-
-
-def domain_keys(keys: HostKeys, epoch: int) -> DomainKeys:
-    """Return this host's keys of one epoch.
-
-    Raises:
-        KeyringError: It was not given them.
-    """
-    keys.index_key(keys.current.domain, epoch)
-    return next(one for one in (keys.current, *keys.past) if one.epoch == epoch)
 
 
 def load_part(

@@ -62,9 +62,20 @@ class HostKeys(Struct, frozen=True, kw_only=True):
         Raises:
             KeyringError: This host was not given it.
         """
+        return self._of(domain, epoch).index_key
+
+    def of_epoch(self, epoch: int) -> DomainKeys:
+        """Return the keys of one epoch of the host's domain.
+
+        Raises:
+            KeyringError: This host was not given them.
+        """
+        return self._of(self.current.domain, epoch)
+
+    def _of(self, domain: str, epoch: int) -> DomainKeys:
         for keys in (self.current, *self.past):
             if (keys.domain, keys.epoch) == (domain, epoch):
-                return keys.index_key
+                return keys
         raise KeyringError(
             f"host {self.host}: holds no keys of domain {domain} epoch {epoch}",
             hint="Renew the host's keys: make a request on it, enrol it again, accept the grant.",

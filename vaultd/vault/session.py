@@ -108,9 +108,7 @@ class Session:
     def _live_rows(self, store_id: bytes | None = None) -> list[SessionRow]:
         if not self._opened.trusted_log:
             return []
-        forgotten = self._host.catalog.forgotten()
-        rows = self._host.index.sessions(COMMITTED, store_id=store_id)
-        return [row for row in rows if self._host.session_id(row.seq) not in forgotten]
+        return self._host.live_sessions(store_id)
 
     def _is_there(self, seq: int) -> bool:
         session = self._host.session_id(seq)
