@@ -18,6 +18,7 @@ from vaultd.core.clock import SystemClock
 from vaultd.core.events import Observer, ProblemKind, ignore
 from vaultd.core.snapshot import Kind
 from vaultd.core.tree import Listing
+from vaultd.pipeline.aside import Aside
 from vaultd.pipeline.backup import BackupReport, BackupRequest, back_up
 from vaultd.pipeline.feeder import Feeder
 from vaultd.pipeline.tree_writer import PendingBlock, Pieces, Ticket, TreeWriter
@@ -177,20 +178,35 @@ def test_a_sparse_file_that_never_holds_still_can_be_restored(tmp_path: Path) ->
     assert 8 * MIB == (target / "file").stat().st_size
 
 
-def nothing(*_: object) -> None:
-    """Take no note of a chunk."""
+class Nowhere:
+    """Takes no note of a chunk."""
+
+    def submit_data(self, raw: memoryview, ticket: Ticket, release: object) -> None:
+        """Take no note."""
+
+    def submit_meta(self, raw: bytes) -> Ticket:
+        return Ticket()
+
+    def wait(self) -> None:
+        """Wait for nothing."""
 
 
-def test_large_files_that_cannot_be_read_do_not_use_up_the_buffers(tmp_path: Path) -> None:
+def refuse(scanned: Scanned, position: int, fd: int) -> None:
+    """Put nothing aside."""
+
+
+def test_large_files_that_cannot_be_read_do_not_use_up_the_buffers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     params = ChunkerParams()
     feeder = Feeder(
-        submit=nothing,
-        submit_list=lambda _: Ticket(),
-        wait=nothing,
+        sink=Nowhere(),
         chunker=Chunker(bytes(32), params),
         buffers=Buffers(3, params.max_bytes),
         rule=BundleRule(),
+        aside=Aside(lambda _: None),
     )
+    monkeypatch.setattr(feeder.aside, "take", refuse)
     listing = Listing(b"", [b"large"], array("q", [0o100644, 0, 0, MIB, 0, 0, 1]))
     scanned = Scanned(listing, set())
     capture = FilesCapture([os.fsencode(tmp_path)], CAPTURE, SystemClock(), ignore)

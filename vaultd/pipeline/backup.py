@@ -28,6 +28,7 @@ from vaultd.core.events import (
 from vaultd.core.snapshot import Kind, Snapshot
 from vaultd.core.tree import Listing
 from vaultd.format.session import TreeChunk
+from vaultd.pipeline.aside import Aside
 from vaultd.pipeline.base_tree import BaseTree, open_cache
 from vaultd.pipeline.feeder import Feeder
 from vaultd.pipeline.intake import Intake, Tally
@@ -225,20 +226,26 @@ class _Run:
 
     def _store(self, capture: Capture) -> tuple[tuple[TreeChunk, ...], Tally]:
         writer, request = self._session.writer, self._request
+        storing = Storing(
+            writer,
+            level=request.level,
+            workers=request.workers,
+            uploads=request.uploads,
+            make_chunker=self._chunker,
+        )
         with (
             bulk_work(),
             io.BufferedWriter(_StateFile(self.cache_path)) as cache,
             _base_stream(self._host, self._session, request) as base,
-            Storing(
-                writer, level=request.level, workers=request.workers, uploads=request.uploads
-            ) as storing,
+            Aside(storing.submit_file) as aside,
+            storing,
         ):
             tree = TreeWriter(storing.submit_meta, cache)
             intake = Intake(
                 capture=capture,
                 base=BaseTree(base),
                 tree=tree,
-                feeder=self._feeder(storing),
+                feeder=self._feeder(storing, aside),
                 writer=writer,
                 progress=Progress(self._host.clock, self._host.observer),
             )
@@ -252,16 +259,17 @@ class _Run:
             storing.finish()
             return tree.chunks(), intake.tally
 
-    def _feeder(self, storing: Storing) -> Feeder:
-        rule = BundleRule()
-        params = ChunkerParams()
+    def _chunker(self) -> Chunker:
+        return Chunker(self._host.keys.current.chunker_key, ChunkerParams())
+
+    def _feeder(self, storing: Storing, aside: Aside) -> Feeder:
+        chunker = self._chunker()
         return Feeder(
-            submit=lambda raw, ticket, release: storing.submit(DATA, raw, ticket, release),
-            submit_list=storing.submit_meta,
-            wait=storing.wait,
-            chunker=Chunker(self._host.keys.current.chunker_key, params),
-            buffers=Buffers(self._request.workers + 5, params.max_bytes),
-            rule=rule,
+            sink=storing,
+            chunker=chunker,
+            buffers=Buffers(self._request.workers + 3, chunker.params.max_bytes),
+            rule=BundleRule(),
+            aside=aside,
         )
 
 

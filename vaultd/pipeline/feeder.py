@@ -1,7 +1,7 @@
 """From files to chunks: small files share bundles, large ones are cut where their contents say.
 
-One thread reads; workers hash, compress and seal. Memory is a fixed set of buffers, whatever the
-size of a file or of the store.
+The scanning thread reads; workers hash, compress and seal, and read large files aside. Memory is a
+fixed set of buffers, whatever the size of a file or of the store.
 """
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable
+from typing import Protocol
 
 from vaultd.chunking.bundle import BundleRule
 from vaultd.chunking.gear import Chunker
 from vaultd.core.tree import SIZE, Listing
 from vaultd.format.tree import content_bytes, pack_extents
+from vaultd.pipeline.aside import Aside, Late
+from vaultd.pipeline.cutting import Stream
 from vaultd.pipeline.tree_writer import Pending, Piece, Pieces, Ticket
 from vaultd.pipeline.workers import Buffers, Lease
 from vaultd.stores.base import Capture, Scanned
@@ -25,34 +28,48 @@ CHUNKS_PER_LIST = 4096
 SMALL_TRIES, LARGE_TRIES = 3, 2
 
 
+class Sink(Protocol):
+    """Takes chunks and stores them by and by."""
+
+    def submit_data(self, raw: memoryview, ticket: Ticket, release: Callable[[], None]) -> None:
+        """Take a chunk of contents; ``release`` is called when its bytes are needed no more."""
+
+    def submit_meta(self, raw: bytes) -> Ticket:
+        """Take a chunk of metadata and return its ticket."""
+
+    def wait(self) -> None:
+        """Wait until everything taken so far is stored."""
+
+
 class Feeder:
     """Reads file contents and hands chunks to the workers.
 
     Args:
-        submit: Takes data chunks.
-        submit_list: Takes a list chunk (metadata) and returns its ticket.
-        wait: Waits until all chunks submitted so far have their ids.
+        sink: Takes the chunks.
         chunker: Cuts large files.
         buffers: Each at least as long as the longest bundle plus one, and the longest chunk.
         rule: Where bundles end.
+        aside: Takes large files to be read by and by.
+
+    Attributes:
+        aside: As given.
+        sink: As given.
     """
 
     def __init__(
         self,
         *,
-        submit: Callable[[memoryview, Ticket, Callable[[], None]], None],
-        submit_list: Callable[[bytes], Ticket],
-        wait: Callable[[], None],
+        sink: Sink,
         chunker: Chunker,
         buffers: Buffers,
         rule: BundleRule,
+        aside: Aside,
     ) -> None:
-        self._submit = submit
-        self._submit_list = submit_list
-        self._wait = wait
+        self.sink = sink
         self._chunker = chunker
         self._buffers = buffers
         self._rule = rule
+        self.aside = aside
         self._bundle: Lease | None = None
         self._ticket = Ticket()
         self._filled = 0
@@ -78,15 +95,36 @@ class Feeder:
                     scanned, position, fd
                 ):
                     return self._taken(listing.names[position], size) if size else None
-        return self._read_again(capture, scanned, position, fd)
+            elif pieces := self.aside.take(scanned, position, fd):
+                return pieces
+        return self._read_until_still(capture, scanned, position, fd)
 
-    def _read_again(self, capture: Capture, scanned: Scanned, position: int, fd: int) -> Pending:
+    def finish_late(self, capture: Capture, late: Late) -> None:
+        """Look once more at a file that was read aside; what has changed is read again.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        late.pieces.is_whole = True
+        if late.error is not None:
+            raise late.error
+        scanned, position = late.scanned, late.position
+        if capture.settle(scanned, position, late.fd) and late.got == late.size:
+            return
+        again = self._read_until_still(capture, scanned, position, late.fd, tries=1)
+        again = again if isinstance(again, Pieces) else Pieces()
+        late.pieces.lists, late.pieces.chunks = again.lists, again.chunks
+
+    def _read_until_still(
+        self, capture: Capture, scanned: Scanned, position: int, fd: int, tries: int = 0
+    ) -> Pending:
         listing = scanned.listing
-        tries = 0
+        is_late = tries > 0
         while True:
             tries += 1
             expected = content_bytes(listing, position)
-            is_small = expected < SMALL_BYTES
+            # One that was read aside has its contents in pieces, however short it has become.
+            is_small = expected < SMALL_BYTES and not is_late
             read = self._small if is_small else self._large
             content, got = read(listing, position, fd)
             if capture.settle(scanned, position, fd) and got == expected:
@@ -123,7 +161,7 @@ class Feeder:
             # A bundle that only empty files were read into goes on being filled.
             return
         self._bundle = None
-        self._submit(bundle.view[: self._filled], self._ticket, bundle.release)
+        self.sink.submit_data(bundle.view[: self._filled], self._ticket, bundle.release)
         self._ticket = Ticket()
         self._filled = 0
 
@@ -153,11 +191,11 @@ class Feeder:
         start, view = self._room_for(expected)
         # One byte more than expected shows a file that has grown, without another call.
         room = view[start : start + expected + 1]
-        got = min(_Stream(fd, _segments(listing, position)).fill(room, 0), expected)
+        got = min(Stream(fd, _segments(listing, position)).fill(room, 0), expected)
         return (self._taken(listing.names[position], got) if got else None), got
 
     def _large(self, listing: Listing, position: int, fd: int) -> tuple[Pending, int]:
-        stream = _Stream(fd, _segments(listing, position))
+        stream = Stream(fd, _segments(listing, position))
         pieces = Pieces()
         lease = self._buffers.take()
         try:
@@ -189,56 +227,17 @@ class Feeder:
     def _add(self, pieces: Pieces, lease: Lease, start: int, stop: int) -> None:
         ticket = Ticket()
         lease.share()
-        self._submit(lease.view[start:stop], ticket, lease.release)
+        self.sink.submit_data(lease.view[start:stop], ticket, lease.release)
         pieces.chunks.append((ticket, stop - start))
         if len(pieces.chunks) == CHUNKS_PER_LIST:
             self._close_list(pieces)
 
     def _close_list(self, pieces: Pieces) -> None:
-        self._wait()
+        self.sink.wait()
         packed = pack_extents([(ticket.chunk_id, length) for ticket, length in pieces.chunks])
         pieces.listed += sum(length for _, length in pieces.chunks)
-        pieces.lists.append(self._submit_list(packed))
+        pieces.lists.append(self.sink.submit_meta(packed))
         pieces.chunks.clear()
-
-
-class _Stream:
-    """The contents of one file from its beginning, holes left out."""
-
-    __slots__ = ("_at", "_fd", "_segments")
-
-    def __init__(self, fd: int, segments: tuple[tuple[int, int], ...] | None) -> None:
-        self._fd = fd
-        self._at = 0
-        self._segments = None if segments is None else list(reversed(segments))
-
-    def fill(self, view: memoryview, filled: int) -> int:
-        """Read on into ``view`` until it is full or the file ends; return how full it is."""
-        size = len(view)
-        while filled < size:
-            offset, most = self._next(size - filled)
-            got = os.preadv(self._fd, [view[filled : filled + most]], offset) if most else 0
-            if got == 0:
-                break
-            self._advance(got)
-            filled += got
-        return filled
-
-    def _next(self, room: int) -> tuple[int, int]:
-        if self._segments is None:
-            return self._at, room
-        if not self._segments:
-            return 0, 0
-        offset, length = self._segments[-1]
-        return offset, min(room, length)
-
-    def _advance(self, got: int) -> None:
-        if self._segments is None:
-            self._at += got
-            return
-        offset, length = self._segments.pop()
-        if got < length:
-            self._segments.append((offset + got, length - got))
 
 
 def _segments(listing: Listing, position: int) -> tuple[tuple[int, int], ...] | None:

@@ -60,6 +60,11 @@ class Tally(Struct):
         self.directories += folders
         self.others += len(types) - len(dropped) - len(regular) - folders
 
+    def correct(self, before: int, after: int | None) -> None:
+        """Count a file again: its bytes as they were counted and as they are, ``None``: dropped."""
+        self.data += (after or 0) - before
+        self.files -= after is None
+
     def counts(self, problems: int) -> Counts:
         """Return the numbers, with how many entries have a problem."""
         return Counts(
@@ -104,6 +109,7 @@ class Intake:
 
     def take(self, scanned: Scanned) -> None:
         """Take one directory part."""
+        self._finish_late()
         listing = scanned.listing
         before = self._base.overlapping(listing)
         if len(before) == 1 and not scanned.racy and not self.must_check_reuse:
@@ -127,13 +133,34 @@ class Intake:
         self._report(listing.path)
 
     def _relieve(self) -> None:
-        """Let a bundle go that many directories wait for: it might not fill up for long."""
-        if self._tree.held > _MOST_HELD_BYTES and self._tree.waits_for(self._feeder.bundle):
+        """See to it that what many directories wait for comes: it might not do so for long."""
+        if self._tree.held <= _MOST_HELD_BYTES:
+            return
+        if self._tree.waits_for(self._feeder.bundle):
             self._feeder.flush()
+        elif self._tree.waits_for_file:
+            self._wait()
+
+    def _finish_late(self) -> None:
+        """Look once more at the files that were read aside."""
+        for late in self._feeder.aside.finished():
+            listing, position = late.scanned.listing, late.position
+            before = content_bytes(listing, position)
+            try:
+                self._feeder.finish_late(self._capture, late)
+            except OSError as error:
+                self._capture.fail(late.scanned, position, error)
+            is_dropped = position in late.scanned.dropped
+            self.tally.correct(before, None if is_dropped else content_bytes(listing, position))
+
+    def _wait(self) -> None:
+        self._feeder.sink.wait()
+        self._finish_late()
 
     def finish(self) -> None:
-        """Hand over what is still being filled."""
+        """Hand over what is still being filled, and wait for it."""
         self._feeder.flush()
+        self._wait()
 
     def _sort(
         self, scanned: Scanned, known: dict[bytes, tuple[CachedBlock, int]], contents: list[Pending]

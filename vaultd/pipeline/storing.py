@@ -8,11 +8,23 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
+from msgspec import Struct
+
+from vaultd.chunking.gear import Chunker
 from vaultd.compression import Compressor, Level
+from vaultd.pipeline.aside import Store
+from vaultd.pipeline.cutting import Cutter
 from vaultd.pipeline.tree_writer import Ticket
 from vaultd.pipeline.workers import Crew
 from vaultd.vault.packing import OpenPack, SealedPack, Tools
 from vaultd.vault.writer import DATA, META, PackWriter
+
+
+class _Desk(Struct, frozen=True):
+    """What one worker owns."""
+
+    tools: Tools
+    cutter: Cutter
 
 
 class Storing:
@@ -23,11 +35,23 @@ class Storing:
         level: Of compression.
         workers: Threads that hash, compress, seal and prove.
         uploads: Threads that upload.
+        make_chunker: Makes what cuts the large files that one worker reads.
     """
 
-    def __init__(self, writer: PackWriter, *, level: Level, workers: int, uploads: int) -> None:
+    def __init__(
+        self,
+        writer: PackWriter,
+        *,
+        level: Level,
+        workers: int,
+        uploads: int,
+        make_chunker: Callable[[], Chunker],
+    ) -> None:
+        def desk() -> _Desk:
+            return _Desk(Tools(Compressor(level)), Cutter(make_chunker()))
+
         self._writer = writer
-        self._workers: Crew[Tools] = Crew("worker", workers, 2, lambda: Tools(Compressor(level)))
+        self._workers: Crew[_Desk] = Crew("worker", workers, 2, desk)
         self._uploaders: Crew[None] = Crew("upload", uploads, 1, lambda: None)
         self._stack = ExitStack()
 
@@ -47,28 +71,21 @@ class Storing:
         """Stop and join them."""
         self._stack.__exit__(kind, error, trace)
 
-    def submit(
-        self,
-        kind: int,
-        raw: memoryview | bytes,
-        ticket: Ticket,
-        release: Callable[[], None] | None = None,
-    ) -> None:
-        """Queue one chunk; its ticket is settled when it has its place or is known."""
-
-        def job(tools: Tools) -> None:
-            added = self._writer.add(kind, raw, tools)
-            ticket.chunk_id = added.chunk_id
-            if added.full is not None:
-                self._finish(added.full, tools)
-
-        self._workers.submit(job, release)
+    def submit_data(self, raw: memoryview, ticket: Ticket, release: Callable[[], None]) -> None:
+        """Queue one chunk of contents; its ticket is settled when it has its place or is known."""
+        self._workers.submit(partial(self._settle, DATA, raw, ticket), release)
 
     def submit_meta(self, raw: bytes) -> Ticket:
         """Queue one chunk of metadata and return its ticket."""
         ticket = Ticket()
-        self.submit(META, raw, ticket)
+        self._workers.submit(partial(self._settle, META, raw, ticket))
         return ticket
+
+    def submit_file(self, read: Callable[[Cutter, Store], None]) -> None:
+        """Have a worker read a file and store its chunks when it has nothing else to do."""
+        self._workers.submit_idle(
+            lambda desk: read(desk.cutter, lambda raw: self._store(DATA, raw, desk))
+        )
 
     def wait(self) -> None:
         """Wait until every chunk submitted so far has its id."""
@@ -87,8 +104,17 @@ class Storing:
         self._workers.drain()
         self._uploaders.drain()
 
-    def _finish(self, pack: OpenPack, tools: Tools) -> None:
-        sealed = pack.seal(tools)
+    def _settle(self, kind: int, raw: memoryview | bytes, ticket: Ticket, desk: _Desk) -> None:
+        ticket.chunk_id = self._store(kind, raw, desk)
+
+    def _store(self, kind: int, raw: memoryview | bytes, desk: _Desk) -> bytes:
+        added = self._writer.add(kind, raw, desk.tools)
+        if added.full is not None:
+            self._finish(added.full, desk)
+        return added.chunk_id
+
+    def _finish(self, pack: OpenPack, desk: _Desk) -> None:
+        sealed = pack.seal(desk.tools)
         self._uploaders.submit(lambda _: self._upload(sealed))
 
     def _upload(self, sealed: SealedPack) -> None:

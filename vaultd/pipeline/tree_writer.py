@@ -39,17 +39,19 @@ class Pieces(Struct):
         lists: List chunks, each naming many chunks; empty for all but very large files.
         chunks: Chunks that are in no list yet, and their lengths.
         listed: Bytes of the chunks that are in lists.
+        is_whole: The file has been read to its end, so no more chunks will come.
     """
 
     lists: list[Ticket] = field(default_factory=list)
     chunks: list[tuple[Ticket, int]] = field(default_factory=list)
     listed: int = 0
+    is_whole: bool = True
 
     @property
     def is_settled(self) -> bool:
-        """Every chunk has its id."""
+        """Every chunk has its id, and there will be no more."""
         chunks = (ticket for ticket, _ in self.chunks)
-        return all(ticket.chunk_id for ticket in (*self.lists, *chunks))
+        return self.is_whole and all(ticket.chunk_id for ticket in (*self.lists, *chunks))
 
     def settled(self) -> bytes | tuple[bytes, ...]:
         """Return the contents as they are stored; every chunk must have its id."""
@@ -82,13 +84,23 @@ class PendingBlock(Struct):
     hidden: set[int]
     dropped: set[int]
     bundles: list[Ticket]
+    _unsettled: list[Pieces] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._unsettled = [content for content in self.contents if type(content) is Pieces]
 
     @property
     def is_settled(self) -> bool:
         """Everything in it has its chunk ids."""
-        return all(ticket.chunk_id for ticket in self.bundles) and all(
-            content.is_settled for content in self.contents if type(content) is Pieces
-        )
+        left = self._unsettled
+        while left and left[-1].is_settled:
+            left.pop()
+        return not left and all(ticket.chunk_id for ticket in self.bundles)
+
+    @property
+    def waits_for_file(self) -> bool:
+        """A large file in it has not been read to its end."""
+        return any(not pieces.is_whole for pieces in self._unsettled)
 
     def placing(self) -> fmt.Placing:
         """Return where contents lie; everything must be settled."""
@@ -102,7 +114,8 @@ class PendingBlock(Struct):
                 where[position] = chunks.setdefault(content[0].chunk_id, len(chunks))
                 offsets[position] = content[1]
             elif type(content) is Pieces:
-                fmt.put(placing, position, content.settled())
+                if content.lists or content.chunks:
+                    fmt.put(placing, position, content.settled())
             else:
                 fmt.put(placing, position, cast("fmt.Extent | bytes | tuple[bytes, ...]", content))
         return placing
@@ -158,6 +171,12 @@ class TreeWriter:
         """Tell whether the next block cannot be written out before a bundle has its id."""
         front = self._waiting[0] if self._waiting else None
         return isinstance(front, PendingBlock) and bundle in front.bundles
+
+    @property
+    def waits_for_file(self) -> bool:
+        """The next block cannot be written out before a large file in it has been read."""
+        front = self._waiting[0] if self._waiting else None
+        return isinstance(front, PendingBlock) and front.waits_for_file
 
     def finish(self) -> None:
         """Write out the rest; call it when every content is settled."""

@@ -6,6 +6,7 @@ This module must know nothing of what the jobs do. It is the only place that sta
 from __future__ import annotations
 
 import gc
+import itertools
 import queue
 import sys
 import threading
@@ -15,8 +16,11 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 Tool = TypeVar("Tool")
+Job = Callable[[Tool], None]
 
 _TURN_S = 0.0002
+_NOW, _IDLE, _END = range(3)
+"""In which order waiting jobs are taken; jobs of one rank in the order of their submission."""
 
 
 class Crew(Generic[Tool]):
@@ -34,9 +38,11 @@ class Crew(Generic[Tool]):
     """
 
     def __init__(self, name: str, threads: int, depth: int, make_tool: Callable[[], Tool]) -> None:
-        self._jobs: queue.Queue[tuple[Callable[[Tool], None], Callable[[], None] | None] | None] = (
-            queue.Queue(depth)
-        )
+        self._jobs: queue.PriorityQueue[
+            tuple[int, int, Job[Tool] | None, Callable[[], None] | None]
+        ] = queue.PriorityQueue()
+        self._room = threading.Semaphore(depth)
+        self._numbers = itertools.count()
         # Tools are made here, so that who asks for them hears of it when that fails.
         self._error: BaseException | None = None
         self._threads = [
@@ -62,15 +68,13 @@ class Crew(Generic[Tool]):
         if error is not None and self._error is None:
             self._error = error
         for _ in self._threads:
-            self._jobs.put(None)
+            self._put(_END, None, None)
         for thread in self._threads:
             thread.join()
         if error is None and self._error is not None:
             raise self._error
 
-    def submit(
-        self, job: Callable[[Tool], None], release: Callable[[], None] | None = None
-    ) -> None:
+    def submit(self, job: Job[Tool], release: Callable[[], None] | None = None) -> None:
         """Queue a job, waiting while the queue is full.
 
         Raises:
@@ -80,7 +84,17 @@ class Crew(Generic[Tool]):
             if release is not None:
                 release()
             raise self._error
-        self._jobs.put((job, release))
+        self._room.acquire()
+        self._put(_NOW, job, release)
+
+    def submit_idle(self, job: Job[Tool]) -> None:
+        """Queue a job for when no other waits. Never blocks, so the caller bounds their number.
+
+        Raises:
+            BaseException: What an earlier job raised; this one is not run.
+        """
+        self.check()
+        self._put(_IDLE, job, None)
 
     def drain(self) -> None:
         """Wait until every job submitted so far is done.
@@ -96,10 +110,17 @@ class Crew(Generic[Tool]):
         if self._error is not None:
             raise self._error
 
+    def _put(self, rank: int, job: Job[Tool] | None, release: Callable[[], None] | None) -> None:
+        self._jobs.put((rank, next(self._numbers), job, release))
+
     def _run(self, tool: Tool) -> None:
-        while (item := self._jobs.get()) is not None:
-            job, release = item
+        while True:
+            rank, _, job, release = self._jobs.get()
+            if rank == _NOW:
+                self._room.release()
             try:
+                if job is None:
+                    return
                 if self._error is None:
                     job(tool)
             except BaseException as error:  # noqa: BLE001 - raised again by who waits
@@ -107,9 +128,8 @@ class Crew(Generic[Tool]):
             finally:
                 if release is not None:
                     release()
-                del job, release, item
+                del job, release
                 self._jobs.task_done()
-        self._jobs.task_done()
 
 
 @contextmanager

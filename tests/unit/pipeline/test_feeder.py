@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,8 @@ from vaultd.chunking.bundle import BundleRule
 from vaultd.chunking.gear import Chunker, ChunkerParams
 from vaultd.core.tree import INO, MODE, SIZE, Extra, Listing, columns_of
 from vaultd.format.tree import unpack_extents
+from vaultd.pipeline.aside import LONGEST_BYTES, Aside, Store
+from vaultd.pipeline.cutting import Cutter
 from vaultd.pipeline.feeder import CHUNKS_PER_LIST, SMALL_BYTES, Feeder
 from vaultd.pipeline.tree_writer import Pending, Pieces, Ticket
 from vaultd.pipeline.workers import Buffers
@@ -61,6 +63,13 @@ class Still:
         return SourceFacts(roots=(), hostname="", users={}, groups={})
 
 
+class Never(Aside):
+    """Puts nothing aside."""
+
+    def take(self, scanned: Scanned, position: int, fd: int) -> None:
+        """Return nothing."""
+
+
 class Stored:
     """Takes the chunks of a feeder at once, and gives contents back.
 
@@ -68,42 +77,53 @@ class Stored:
         folder: Where files are made.
         params: How large files are cut.
         rule: Where bundles end.
+        aside: Large files are read aside, one after the other when the scan has met them.
     """
 
     def __init__(
-        self, folder: Path, params: ChunkerParams | None = None, rule: BundleRule | None = None
+        self,
+        folder: Path,
+        params: ChunkerParams | None = None,
+        rule: BundleRule | None = None,
+        *,
+        aside: bool = False,
     ) -> None:
         self.folder = folder
+        self.cutter = Cutter(Chunker(bytes(32), params or ChunkerParams()))
+        self.idle: list[Callable[[Cutter, Store], None]] = []
         self.chunks: dict[bytes, bytes] = {}
         self.lists: list[bytes] = []
         self.waits = 0
         self.feeder = Feeder(
-            submit=self._submit,
-            submit_list=self._submit_list,
-            wait=self._wait,
+            sink=self,
             chunker=Chunker(bytes(32), params or ChunkerParams()),
             buffers=Buffers(4, 2 << 20),
             rule=rule or BundleRule(),
+            aside=Aside(self.idle.append) if aside else Never(self.idle.append),
         )
         self.feeder.enter(b"folder")
 
     def _keep(self, raw: bytes, ticket: Ticket) -> None:
         assert raw, "a chunk holds something"
-        ticket.chunk_id = hashlib.sha256(raw).digest()
-        self.chunks[ticket.chunk_id] = raw
+        ticket.chunk_id = self._store(memoryview(raw))
 
-    def _submit(self, raw: memoryview, ticket: Ticket, release: object) -> None:
+    def _store(self, raw: memoryview) -> bytes:
+        chunk_id = hashlib.sha256(raw).digest()
+        self.chunks[chunk_id] = bytes(raw)
+        return chunk_id
+
+    def submit_data(self, raw: memoryview, ticket: Ticket, release: object) -> None:
         self._keep(bytes(raw), ticket)
         assert callable(release)
         release()
 
-    def _submit_list(self, raw: bytes) -> Ticket:
+    def submit_meta(self, raw: bytes) -> Ticket:
         self.lists.append(raw)
         ticket = Ticket()
         self._keep(raw, ticket)
         return ticket
 
-    def _wait(self) -> None:
+    def wait(self) -> None:
         self.waits += 1
 
     def scanned(self, contents: bytes, extra: Extra | None = None) -> tuple[Scanned, Path]:
@@ -118,12 +138,25 @@ class Stored:
         return Scanned(listing), path
 
     def read(self, scanned: Scanned, path: Path, store: Still | None = None) -> Pending:
-        """Let the feeder read one file."""
+        """Let the feeder read one file, and the worker what was put aside."""
+        store = store or Still(path)
         fd = os.open(path, os.O_RDONLY)
         try:
-            return self.feeder.read(store or Still(path), scanned, 0, fd)
+            pending = self.feeder.read(store, scanned, 0, fd)
         finally:
             os.close(fd)
+        self.catch_up(store)
+        return pending
+
+    def catch_up(self, store: Still) -> None:
+        """Read what was put aside."""
+        for read in self.idle:
+            read(self.cutter, self._store)
+        self.idle.clear()
+        for late in self.feeder.aside.finished():
+            assert not late.pieces.is_settled
+            self.feeder.finish_late(store, late)
+            assert late.pieces.is_settled
 
     def contents(self, pending: Pending, length: int) -> bytes:
         """Return what a reader would get."""
@@ -148,9 +181,9 @@ class Stored:
             yield self.chunks[ticket.chunk_id]
 
 
-@pytest.fixture
-def stored(tmp_path: Path) -> Stored:
-    return Stored(tmp_path)
+@pytest.fixture(params=[False, True], ids=["at once", "aside"])
+def stored(tmp_path: Path, request: pytest.FixtureRequest) -> Stored:
+    return Stored(tmp_path, aside=request.param)
 
 
 @pytest.mark.parametrize("size", [0, 1, 100_000, SMALL_BYTES - 1, SMALL_BYTES, 5 << 20])
@@ -269,7 +302,8 @@ def test_many_chunks_of_one_file_are_named_in_lists(tmp_path: Path) -> None:
     assert contents == stored.contents(pending, len(contents))
 
 
-def test_a_file_that_cannot_be_read_gives_its_buffers_back(stored: Stored, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_gives_its_buffers_back(tmp_path: Path) -> None:
+    stored = Stored(tmp_path)
     scanned, path = stored.scanned(os.urandom(600_000))
     for _ in range(10):
         fd = os.open(path, os.O_WRONLY)
@@ -278,3 +312,64 @@ def test_a_file_that_cannot_be_read_gives_its_buffers_back(stored: Stored, tmp_p
         os.close(fd)
 
     assert isinstance(stored.read(scanned, path), Pieces)
+
+
+def test_a_file_that_is_put_aside_is_cut_as_one_that_is_read_at_once(tmp_path: Path) -> None:
+    contents = os.urandom(20 << 20)
+    cuts = []
+    for aside in (False, True):
+        stored = Stored(tmp_path, aside=aside)
+        pending = stored.read(*stored.scanned(contents))
+        assert isinstance(pending, Pieces)
+        cuts.append([(ticket.chunk_id, length) for ticket, length in pending.chunks])
+
+    assert cuts[0] == cuts[1]
+
+
+def test_a_file_that_cannot_be_read_aside_says_so_to_the_scan(tmp_path: Path) -> None:
+    stored = Stored(tmp_path, aside=True)
+    scanned, path = stored.scanned(os.urandom(600_000))
+    fd = os.open(path, os.O_WRONLY)
+    stored.feeder.read(Still(path), scanned, 0, fd)
+    os.close(fd)
+
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        stored.catch_up(Still(path))
+
+
+def test_a_file_that_grows_without_end_is_not_followed_by_a_worker(tmp_path: Path) -> None:
+    stored = Stored(tmp_path, aside=True)
+    scanned, path = stored.scanned(os.urandom(600_000))
+    path.write_bytes(os.urandom(20 << 20))
+    fd = os.open(path, os.O_RDONLY)
+    stored.feeder.read(Still(path), scanned, 0, fd)
+    os.close(fd)
+    stored.idle[0](stored.cutter, lambda raw: bytes(raw[:32]))
+
+    late = next(stored.feeder.aside.finished())
+
+    assert 600_000 < late.got < 4 << 20
+
+
+def test_a_very_large_file_is_read_by_the_scan_for_all_workers(tmp_path: Path) -> None:
+    stored = Stored(tmp_path, aside=True)
+    scanned, path = stored.scanned(b"")
+    os.truncate(path, LONGEST_BYTES + 1)
+    scanned.listing.set(SIZE, 0, LONGEST_BYTES + 1)
+
+    pending = stored.read(scanned, path)
+
+    assert isinstance(pending, Pieces)
+    assert pending.is_whole
+
+
+def test_files_beyond_a_number_are_not_kept_open(tmp_path: Path) -> None:
+    stored = Stored(tmp_path, aside=True)
+    scanned, path = stored.scanned(os.urandom(600_000))
+    with stored.feeder.aside, path.open("rb") as file:
+        read = [stored.feeder.aside.take(scanned, 0, file.fileno()) for _ in range(200)]
+        opened = len(os.listdir("/proc/self/fd"))
+
+        assert 128 == sum(pieces is not None for pieces in read)
+
+    assert opened - 128 == len(os.listdir("/proc/self/fd")) + 1

@@ -167,6 +167,35 @@ def test_giving_waits_while_the_queue_is_full() -> None:
         assert [0, 1, 2] == given
 
 
+def test_idle_jobs_wait_for_all_others_and_not_for_room() -> None:
+    done: list[int] = []
+    gate = threading.Event()
+    with crew(depth=1) as workers:
+        workers.submit(partial(wait_for, gate))
+        for number in range(10):
+            workers.submit_idle(partial(lambda number, _: done.append(number), number))
+        workers.submit(lambda _: done.append(-1))
+        gate.set()
+        workers.drain()
+
+        assert [-1, *range(10)] == done
+
+
+def test_idle_jobs_are_refused_after_a_failure() -> None:
+    done: list[int] = []
+
+    def use(workers: Crew[list[int]]) -> None:
+        workers.submit(fail)
+        with pytest.raises(PlannedError):
+            workers.drain()
+        workers.submit_idle(lambda _: done.append(1))
+
+    with pytest.raises(PlannedError), crew() as workers:
+        use(workers)
+
+    assert [] == done
+
+
 def test_buffers_are_made_on_demand_and_used_again() -> None:
     buffers = Buffers(2, 16)
     first = buffers.take()
