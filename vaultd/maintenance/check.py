@@ -247,33 +247,32 @@ class _Check:
     def contents(self) -> None:
         """Read every pack and index part that a live snapshot needs."""
         context = self._context
-        packs, size = self._totals()
-        context.observer(PhaseStarted(name="read data", files=packs, data=size))
-        prover = PackProver(context.trust, context.keys)
+        packs, total = self._totals()
+        context.observer(PhaseStarted(name="read data", files=packs, data=total))
+        prover = PackProver(context.backend, context.trust, context.keys)
         progress = Progress(context.clock, context.observer)
         with bulk_work(), Crew("check", self._workers, 2, Decompressor) as crew:
-            for done, (name, numbers) in enumerate(self._needed()):
-                crew.submit(partial(self._prove, prover, name, numbers))
+            for done, (name, size, numbers) in enumerate(self._needed()):
+                crew.submit(partial(self._prove, prover, name, size, numbers))
                 progress.report(done, self._read, self._read, name.encode())
             crew.drain()
         progress.finish(packs, self._read, self._read)
 
     def _prove(
-        self, prover: PackProver, name: str, numbers: str, decompressor: Decompressor
+        self, prover: PackProver, name: str, size: int, numbers: str, decompressor: Decompressor
     ) -> None:
         try:
-            data = self._context.backend.get(name)
-            prover.prove(name, data, decompressor)
+            prover.prove(name, size, decompressor)
         except (IntegrityError, ObjectNotFoundError) as error:
             self._damage(name, error.message, self._ids(numbers))
             return
         with self._lock:
-            self._read += len(data)
+            self._read += size
 
-    def _needed(self) -> Iterator[tuple[str, str]]:
-        """Yield what is needed and there, with the snapshots that need it."""
+    def _needed(self) -> Iterator[tuple[str, int, str]]:
+        """Yield what is needed and there, with its bytes and the snapshots that need it."""
         yield from self._db.execute(
-            "SELECT need.name, group_concat(snapshot) FROM need"
+            "SELECT need.name, need.size, group_concat(snapshot) FROM need"
             " JOIN have ON have.name=need.name AND have.size=need.size GROUP BY need.name"
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from vaultd.compression import Buffer, Decompressor
 from vaultd.core.errors import CorruptObjectError
 from vaultd.crypto import hashing, recipients
@@ -9,6 +11,9 @@ from vaultd.crypto.aead import RecordCipher
 from vaultd.format import pack as fmt
 from vaultd.vault import contexts
 from vaultd.vault.keyring import ReadKeys
+
+_TAIL_BYTES = 128 << 10
+"""What is read of a pack's end at first: nearly every table is shorter."""
 
 
 class OpenedPack:
@@ -79,15 +84,6 @@ class OpenedPack:
             raise CorruptObjectError(f"{self.what}: its table is not what was sealed") from error
         return fmt.decode_table(table, first_offset=self._first_offset, what=self.what)
 
-    def table(self, data: bytes) -> list[fmt.Record]:
-        """Open the table of a pack that is there as a whole.
-
-        Raises:
-            IntegrityError: As in `table_place` and `open_table`.
-        """
-        start, length, _ = self.table_place(data[-fmt.TRAILER.size :], len(data))
-        return self.open_table(data[-fmt.TRAILER.size :], data[start : start + length])
-
 
 class PackOpener:
     """Unseals the keys of one host's packs.
@@ -126,3 +122,27 @@ class PackOpener:
         if commitment != header.commitment:
             raise CorruptObjectError(f"{what}: its key is not the one that it commits to")
         return OpenedPack(RecordCipher(record_key), header, bytes(data[:first]), what)
+
+    def open_with_table(
+        self, get: Callable[[int, int], bytes], size: int, seq: int, *, what: str
+    ) -> tuple[OpenedPack, list[fmt.Record]]:
+        """Open a pack and its table, reading no more than these.
+
+        Args:
+            get: Returns bytes of the pack, given offset and length.
+            size: Bytes of the whole pack.
+            seq: The session in its name.
+            what: Names it in messages.
+
+        Raises:
+            IntegrityError: Header or table are not what was sealed.
+            NoMatchingKeyError: The recovery key does not open it.
+            StorageError: It cannot be read.
+        """
+        opened = self.open(get(0, min(fmt.MAX_HEADER_BYTES, size)), seq, what=what)
+        tail = get(max(0, size - _TAIL_BYTES), min(_TAIL_BYTES, size))
+        start, length, _ = opened.table_place(tail, size)
+        if size - start > len(tail):
+            tail = get(start, size - start)
+        at = len(tail) - (size - start)
+        return opened, opened.open_table(tail, tail[at : at + length])

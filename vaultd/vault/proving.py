@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vaultd.backends.base import Backend
 from vaultd.compression import Decompressor
 from vaultd.core.errors import CorruptObjectError, IntegrityError, NoMatchingKeyError, StorageError
 from vaultd.core.snapshot import Snapshot
 from vaultd.crypto import hashing
+from vaultd.format.pack import Record
 from vaultd.format.tree import Block, Content, Extent, unpack_extents
 from vaultd.vault import layout
 from vaultd.vault.keyring import ReadKeys
@@ -16,51 +18,123 @@ from vaultd.vault.reader import DATA, META, ReadContext, SnapshotReader
 from vaultd.vault.trust import Trust
 
 _MAX_REASONS = 20
+_PIECE_BYTES = 4 << 20
 
 
 class PackProver:
     """Proves whole objects whose names are their hashes; packs also record by record.
 
     Args:
+        backend: Where the vault lies.
         trust: The vault's.
         keys: What a recovery key opens; ``None``: hashes only.
     """
 
-    def __init__(self, trust: Trust, keys: ReadKeys | None) -> None:
+    def __init__(self, backend: Backend, trust: Trust, keys: ReadKeys | None) -> None:
+        self._backend = backend
         self._trust = trust
         self._keys = keys
 
-    def prove(self, name: str, data: bytes, decompressor: Decompressor) -> None:
+    def prove(self, name: str, size: int, decompressor: Decompressor) -> None:
         """Return when an object is what its name says, and opens.
 
         Args:
             name: Of a pack or an index part.
-            data: All its bytes.
+            size: Its bytes.
             decompressor: Of the calling thread.
 
         Raises:
             IntegrityError: It is not.
+            NoMatchingKeyError: The recovery key does not open it.
+            StorageError: It cannot be read.
         """
-        session, sha256 = layout.hashed_of(name)
-        found = hashing.sha256(data)
+        object_ = _Object(self._backend, name, size)
+        failure = None
+        if self._keys is not None and name.startswith(layout.PACKS):
+            try:
+                self._prove_records(object_, self._keys, decompressor)
+            except (IntegrityError, NoMatchingKeyError) as error:
+                # Most likely its bytes are not those that were written: then that is the reason.
+                failure = error
+        found = object_.sha256()
+        _, sha256 = layout.hashed_of(name)
         if found != sha256:
             raise CorruptObjectError(
                 f"its bytes have hash {found.hex()[:8]}, expected {sha256.hex()[:8]}"
             )
-        if self._keys is None or not name.startswith(layout.PACKS):
-            return
-        opener = PackOpener(self._trust.vault_id, session.host, self._keys)
-        opened = opener.open(data, session.seq, what=f"pack {sha256.hex()[:8]}")
-        domain_keys = self._keys.newest(self._trust.host_domain(session.host))
-        view = memoryview(data)
-        for record in opened.table(data):
-            raw = opened.record(
-                record, view[record.offset : record.offset + record.stored], decompressor
-            )
-            if hashing.keyed_hash(domain_keys.chunk_id_key, raw) != record.chunk_id:
-                raise CorruptObjectError(
-                    f"record {record.position} holds another chunk than its table says"
-                )
+        if failure is not None:
+            raise failure
+
+    def _prove_records(self, object_: _Object, keys: ReadKeys, decompressor: Decompressor) -> None:
+        session, sha256 = layout.hashed_of(object_.name)
+        opener = PackOpener(self._trust.vault_id, session.host, keys)
+        opened, records = opener.open_with_table(
+            object_.get, object_.size, session.seq, what=f"pack {sha256.hex()[:8]}"
+        )
+        domain_keys = keys.newest(self._trust.host_domain(session.host))
+        for group in _groups(records):
+            start, last = group[0].offset, group[-1]
+            object_.skip_to(start)
+            view = memoryview(object_.read(last.offset + last.stored - start))
+            for record in group:
+                sealed = view[record.offset - start : record.offset - start + record.stored]
+                raw = opened.record(record, sealed, decompressor)
+                if hashing.keyed_hash(domain_keys.chunk_id_key, raw) != record.chunk_id:
+                    raise CorruptObjectError(
+                        f"record {record.position} holds another chunk than its table says"
+                    )
+
+
+class _Object:
+    """One object, read piece by piece from its beginning to its end while it is hashed.
+
+    Whole packs would be read into new memory each, which costs more than hashing them.
+
+    Args:
+        backend: Where it lies.
+        name: Its name.
+        size: Its bytes.
+    """
+
+    def __init__(self, backend: Backend, name: str, size: int) -> None:
+        self._backend = backend
+        self._digest = hashing.sha256_stream()
+        self._at = 0
+        self.name = name
+        self.size = size
+
+    def get(self, offset: int, length: int) -> bytes:
+        """Return any bytes of it; they are not hashed."""
+        return self._backend.get(self.name, offset=offset, length=length)
+
+    def read(self, length: int) -> bytes:
+        """Return the next bytes."""
+        piece = self.get(self._at, length)
+        self._digest.update(piece)
+        self._at += len(piece)
+        return piece
+
+    def skip_to(self, offset: int) -> None:
+        """Hash everything before an offset."""
+        while self._at < offset and self.read(min(_PIECE_BYTES, offset - self._at)):
+            pass
+
+    def sha256(self) -> bytes:
+        """Return the hash of the whole object."""
+        self.skip_to(self.size)
+        return self._digest.digest()
+
+
+def _groups(records: list[Record]) -> Iterator[list[Record]]:
+    """Yield records in runs that are read together."""
+    group: list[Record] = []
+    for record in records:
+        if group and record.offset + record.stored - group[0].offset > _PIECE_BYTES:
+            yield group
+            group = []
+        group.append(record)
+    if group:
+        yield group
 
 
 class TreeProver:

@@ -38,7 +38,6 @@ from vaultd.vault.packs import OpenedPack, PackOpener
 from vaultd.vault.trust import Trust
 
 _HEADER_READ = pack_format.MAX_HEADER_BYTES
-_TAIL_READ = 128 << 10
 _CIPHERS = 2048
 DATA, META = pack_format.DATA, pack_format.META
 
@@ -150,18 +149,14 @@ class SnapshotReader:
         return pack_refs(self.refs, what=f"refs of snapshot {self.snapshot.short_id}")
 
     def _read_table(self, ref: PackRef) -> tuple[PackRow, list[Record]]:
-        what = f"pack {ref.sha256.hex()[:8]}"
         name = self._pack_name(ref.seq, ref.sha256)
-        get = self._context.backend.get
-        opened = self._opener.open(
-            get(name, length=min(_HEADER_READ, ref.size)), ref.seq, what=what
+
+        def get(offset: int, length: int) -> bytes:
+            return self._context.backend.get(name, offset=offset, length=length)
+
+        opened, records = self._opener.open_with_table(
+            get, ref.size, ref.seq, what=f"pack {ref.sha256.hex()[:8]}"
         )
-        tail = get(name, offset=max(0, ref.size - _TAIL_READ))
-        start, length, _ = opened.table_place(tail, ref.size)
-        if ref.size - start > len(tail):
-            tail = get(name, offset=start)
-        at = len(tail) - (ref.size - start)
-        records = opened.open_table(tail, tail[at : at + length])
         return PackRow(0, ref.seq, ref.sha256, ref.size, opened.kind, None), records
 
     # Chunks
