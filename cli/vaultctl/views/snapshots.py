@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from rich.table import Table
+from typing import TYPE_CHECKING
 
 from vaultctl import json_lines
 from vaultctl.output import Output
 from vaultctl.text import local, plain, plural, shown, zone
-from vaultctl.views.tables import new_table
+from vaultctl.views.tables import lines_of, new_table
 from vaultd.core.snapshot import Snapshot
 from vaultd.core.units import format_size
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 _ROOMY, _NARROW = 110, 70
 """Columns from which on everything is shown, and below which sizes are left out."""
@@ -33,7 +35,7 @@ def show(output: Output, snapshots: Sequence[Snapshot], *, of: int) -> None:
         output.record("summary", {"snapshots": len(snapshots), "snapshots_in_vault": of})
         return
     if snapshots:
-        output.rich(_table(snapshots, output.columns))
+        _show_table(output, snapshots)
     if any(one.counts.problems for one in snapshots):
         output.say("! incomplete: some files could not be read when it was made.")
     if any(is_hidden(snapshot) for snapshot in snapshots):
@@ -57,24 +59,38 @@ def line(snapshot: Snapshot) -> str:
     return f"{snapshot.short_id} of {when} ({snapshot.kind}{store} on host {snapshot.session.host})"
 
 
-def _table(snapshots: Sequence[Snapshot], columns: int) -> Table:
-    roomy = columns >= _ROOMY
-    table = new_table()
+def _show_table(output: Output, snapshots: Sequence[Snapshot]) -> None:
+    roomy = output.columns >= _ROOMY
     headings = _headings(snapshots, roomy=roomy)
-    if columns < _NARROW:
+    if output.columns < _NARROW:
         del headings["Size"]
-    for heading, right in headings.items():
+    rows = []
+    for one in snapshots:
+        cells = _cells(one, roomy=roomy)
+        rows.append([cells[_key(heading)] for heading in headings])
+    lines = lines_of(headings, rows, output.columns)
+    if lines is None:
+        output.rich(_folded(headings, rows))
+    else:
+        from rich.text import Text  # noqa: PLC0415 - not needed for lists in JSON
+
+        output.rich(Text(lines[0], style="bold", no_wrap=True))
+        output.line("\n".join(lines[1:]))
+
+
+def _folded(headings: dict[str, bool], rows: list[list[str]]) -> Table:
+    table = new_table()
+    for at, (heading, right) in enumerate(headings.items()):
         whole = heading not in _FOLDED
         table.add_column(
             heading,
             justify="right" if right else "left",
             no_wrap=whole,
             overflow="fold",
-            min_width=_longest(snapshots, heading, roomy=roomy) if whole else None,
+            min_width=max(len(heading), *(len(row[at]) for row in rows)) if whole else None,
         )
-    for one in snapshots:
-        cells = _cells(one, roomy=roomy)
-        table.add_row(*(cells[_key(heading)] for heading in headings))
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
@@ -93,11 +109,6 @@ def _headings(snapshots: Sequence[Snapshot], *, roomy: bool) -> dict[str, bool]:
 
 def _key(heading: str) -> str:
     return heading.partition(" ")[0]
-
-
-def _longest(snapshots: Sequence[Snapshot], heading: str, *, roomy: bool) -> int:
-    cells = (_cells(one, roomy=roomy)[_key(heading)] for one in snapshots)
-    return max(map(len, (heading, *cells)))
 
 
 def _cells(one: Snapshot, *, roomy: bool) -> dict[str, str]:
