@@ -116,6 +116,10 @@ class BrokenChainError(IntegrityError):
     """A log, policy or snapshot chain has a gap, or was rolled back."""
 
 
+class LostPacksError(BrokenChainError):
+    """Packs that a snapshot would have relied on are gone; a new session does without them."""
+
+
 class KeyringError(VaultdError):
     """Keys cannot be used: missing, unreadable, or not allowed here."""
 

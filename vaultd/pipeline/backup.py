@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from vaultd.chunking.bundle import BundleRule
 from vaultd.chunking.gear import Chunker, ChunkerParams
 from vaultd.compression import Level
-from vaultd.core.errors import SessionRevokedError
+from vaultd.core.errors import LostPacksError, SessionRevokedError
 from vaultd.core.events import (
     Event,
     Found,
@@ -107,8 +107,21 @@ def back_up(host: HostVault, request: BackupRequest, make_capture: MakeCapture) 
     Raises:
         SourceUnreadableError: A root of the store is missing.
         LockedError: The store is being captured already.
+        LostPacksError: Packs that the snapshot relies on went missing, and others did meanwhile.
         StorageError: The vault cannot be written; the next run resumes.
     """
+    try:
+        return _back_up_once(host, request, make_capture)
+    except LostPacksError as error:
+        # Nobody was there to see them go, so nobody else will see to it.
+        text = f"ALARM: {error.message}; their contents are stored again"
+        host.observer(Note(text=text, warning=True))
+    return _back_up_once(host, request, make_capture)
+
+
+def _back_up_once(
+    host: HostVault, request: BackupRequest, make_capture: MakeCapture
+) -> BackupReport:
     began = host.clock.monotonic_s()
     wanted = SessionRequest(
         store=request.store, store_id=request.store_id, kind=request.kind,

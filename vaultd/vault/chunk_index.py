@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
-from vaultd.format.pack import Record
+from vaultd.format.pack import Record, decode_table, encode_table
 from vaultd.format.session import PartRef
 from vaultd.vault.index_file import DEAD, IndexFile, SessionRow
 
@@ -66,12 +66,18 @@ class ChunkIndex(IndexFile):
                         for r in records
                     ],
                 )
+                if row.part is None:
+                    db.execute(
+                        "INSERT INTO journal VALUES (?,?,?)",
+                        (number, records[0].offset, encode_table(records)),
+                    )
             else:
                 number = known[0]
                 if row.part is not None:
                     db.execute(
                         "UPDATE pack SET part=? WHERE id=? AND part IS NULL", (row.part, number)
                     )
+                    db.execute("DELETE FROM journal WHERE pack=?", (number,))
             if since is not None:
                 db.execute("INSERT OR IGNORE INTO holding VALUES (?,?)", (number, since))
             return number
@@ -99,6 +105,7 @@ class ChunkIndex(IndexFile):
                 db.executemany(
                     "UPDATE pack SET part=? WHERE id=?", [(number, pack) for pack in packs]
                 )
+                db.executemany("DELETE FROM journal WHERE pack=?", [(pack,) for pack in packs])
             self.save_session(row)
 
     def inherit(self, dead: int, since: int, kept: set[bytes]) -> int:
@@ -140,10 +147,14 @@ class ChunkIndex(IndexFile):
         return int(row[0]), int(row[1])
 
     def _drop(self, packs: Iterable[int]) -> None:
-        """Forget packs and their chunks."""
+        """Forget packs that no part describes, and their chunks."""
         with self.transaction() as db:
             for number in packs:
-                db.execute("DELETE FROM chunk WHERE pack=?", (number,))
+                db.executemany(
+                    "DELETE FROM chunk WHERE id=? AND pack=?",
+                    [(record.chunk_id, number) for record in self.records_of(number)],
+                )
+                db.execute("DELETE FROM journal WHERE pack=?", (number,))
                 db.execute("DELETE FROM holding WHERE pack=?", (number,))
                 db.execute("DELETE FROM pack WHERE id=?", (number,))
 
@@ -199,17 +210,12 @@ class ChunkIndex(IndexFile):
                 yield from (PackRow(*row) for row in rows)
 
     def records_of(self, pack: int) -> list[Record]:
-        """Return the records of one pack, by position."""
+        """Return the records of a pack that no index part describes yet, by position."""
         with self._lock:
-            rows = self._db.execute(
-                "SELECT id, position, offset, stored, raw FROM chunk"
-                " WHERE pack=? ORDER BY position",
-                (pack,),
-            ).fetchall()
-        return [
-            Record(i, position, offset, stored, raw >> 24, raw & _LENGTH)
-            for i, position, offset, stored, raw in rows
-        ]
+            first, table = self._db.execute(
+                "SELECT first_offset, records FROM journal WHERE pack=?", (pack,)
+            ).fetchone()
+        return decode_table(table, first_offset=first, what=f"journal of pack {pack}")
 
 
 def _record(chunk_id: bytes, position: int, offset: int, stored: int, raw: int) -> Record:

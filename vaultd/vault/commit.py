@@ -12,8 +12,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from vaultd.core.errors import (
-    BrokenChainError,
     CorruptObjectError,
+    LostPacksError,
     ObjectExistsError,
     ObjectNotFoundError,
     SessionRevokedError,
@@ -40,10 +40,13 @@ from vaultd.format.signed import OUTCOME
 from vaultd.policy.chain import Decision
 from vaultd.vault import layout, parts, roots
 from vaultd.vault.bundles import read_bundles
-from vaultd.vault.host import HostVault, ListedPacks, Opened
+from vaultd.vault.host import HostVault, Opened
 from vaultd.vault.index_file import COMMITTED
+from vaultd.vault.presence import presence
 from vaultd.vault.trust import sign_object
 from vaultd.vault.writer import Written
+
+STORE_AGAIN = "Run the backup again: it stores the missing contents anew."
 
 _RECORDS_PER_PART = 50_000
 
@@ -127,7 +130,7 @@ class Commit:
 
         Raises:
             SessionRevokedError: A keeper closed this session meanwhile; a new one must adopt it.
-            BrokenChainError: A pack that the snapshot relies on is gone.
+            LostPacksError: Packs that the snapshot relies on are gone; a new session does without.
             StorageError: Something could not be put; the session can be resumed.
         """
         own = self._put_parts()
@@ -193,29 +196,32 @@ class Commit:
         """List every pack and index part that restoring needs, each checked to be there."""
         part_of = {pack: part for part, packs in own.items() for pack in packs}
         positions: dict[PartRef, int] = {}
-        listed = ListedPacks(self._host)
+        lost: list[int] = []
         known: dict[int, PartRef] = {}
 
         def refs() -> Iterator[PackRef]:
-            for row in self._host.index.packs_held(self._plan.includes):
+            packs = self._host.index.packs_held(self._plan.includes)
+            # Those of this session too: an acknowledged write may have been lost.
+            for row, is_there in presence(self._host.backend, self._plan.session.host, packs):
+                if not is_there:
+                    lost.append(row.pack)
                 if row.part is None:
                     part = part_of[row.pack]
                 else:
                     part = known.get(row.part) or known.setdefault(
                         row.part, self._host.index.part(row.part)
                     )
-                # Those of this session too: an acknowledged write may have been lost.
-                if listed.size(row.seq, row.sha256) != row.size:
-                    raise BrokenChainError(
-                        f"pack {row.sha256.hex()[:8]} of session {row.seq}: "
-                        "gone or damaged while this run relied on it",
-                        hint="Run the backup again: it stores the missing contents anew.",
-                    )
                 yield PackRef(
                     row.seq, row.sha256, row.size, positions.setdefault(part, len(positions))
                 )
 
         columns = pack_columns(refs())
+        if lost:
+            self._host.index.avoid(lost)
+            raise LostPacksError(
+                f"{len(lost)} packs that snapshot {self._plan.session} needs are gone or damaged",
+                hint=STORE_AGAIN,
+            )
         counts = replace(
             captured.counts,
             stored_added=self._plan.written.stored,

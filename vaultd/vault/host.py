@@ -38,6 +38,7 @@ from vaultd.vault.index_file import COMMITTED, DEAD, OPEN, SessionRow
 from vaultd.vault.keyring import HostKeys
 from vaultd.vault.locks import file_lock
 from vaultd.vault.log import LogHead
+from vaultd.vault.presence import presence
 from vaultd.vault.trust import Trust, sign_object
 
 
@@ -233,14 +234,11 @@ def _is_closed(host: HostVault, session: SessionId) -> bool:
 
 def _take_over(host: HostVault, adopted: tuple[int, ...], seq: int) -> None:
     taken = 0
-    listed = ListedPacks(host)
     for dead in adopted:
         # The dead session may have taken over packs of others that had died before it.
-        kept = {
-            row.sha256
-            for row in host.index.packs_held([dead])
-            if row.part is None and listed.size(row.seq, row.sha256) == row.size
-        }
+        packs = (row for row in host.index.packs_held([dead]) if row.part is None)
+        there = presence(host.backend, host.keys.host, packs)
+        kept = {row.sha256 for row, is_there in there if is_there}
         taken += host.index.inherit(dead, seq, kept)
     if taken:
         host.observer(
@@ -367,27 +365,3 @@ def load_part(
         for pack in packs:
             row = PackRow(0, pack.seq, pack.sha256, pack.size, pack.kind, number)
             index.add_pack(row, records_in(pack, what=f"pack {pack.sha256.hex()[:8]}"), since=None)
-
-
-class ListedPacks:
-    """Sizes of the packs that the vault lists, one session at a time.
-
-    Args:
-        host: The vault as this host sees it.
-    """
-
-    def __init__(self, host: HostVault) -> None:
-        self._host = host
-        self._seq = -1
-        self._sizes: dict[bytes, int] = {}
-
-    def size(self, seq: int, sha256: bytes) -> int | None:
-        """Return the size of a pack, ``None`` when it is not there; ask session by session."""
-        if seq != self._seq:
-            prefix = f"{layout.PACKS}{self._host.session_id(seq)}/"
-            self._sizes = {
-                layout.hashed_of(info.name)[1]: info.size
-                for info in self._host.backend.list(prefix)
-            }
-            self._seq = seq
-        return self._sizes.get(sha256)

@@ -24,23 +24,30 @@ from vaultd.vault.local_db import open_database, transaction
 OPEN, COMMITTED, DEAD = "open", "committed", "dead"
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS session (
+DROP TABLE IF EXISTS session;
+DROP TABLE IF EXISTS part;
+DROP TABLE IF EXISTS pack;
+DROP TABLE IF EXISTS holding;
+DROP TABLE IF EXISTS chunk;
+CREATE TABLE session (
   seq INTEGER PRIMARY KEY, state TEXT NOT NULL, kind TEXT NOT NULL, chain INTEGER NOT NULL,
   base INTEGER NOT NULL, store_id BLOB NOT NULL, includes TEXT NOT NULL, root_sha256 BLOB NOT NULL,
   options BLOB NOT NULL, started_ns INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS part (
+CREATE TABLE part (
   id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, sha256 BLOB NOT NULL UNIQUE, size INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS pack (
+CREATE TABLE pack (
   id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, sha256 BLOB NOT NULL UNIQUE, size INTEGER NOT NULL,
   kind INTEGER NOT NULL, part INTEGER, avoided INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE IF NOT EXISTS holding (
+CREATE TABLE holding (
   pack INTEGER NOT NULL, since INTEGER NOT NULL, PRIMARY KEY (pack, since)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS holding_since ON holding (since);
-CREATE TABLE IF NOT EXISTS chunk (
+CREATE INDEX holding_since ON holding (since);
+CREATE TABLE chunk (
   id BLOB NOT NULL, pack INTEGER NOT NULL, position INTEGER NOT NULL, offset INTEGER NOT NULL,
   stored INTEGER NOT NULL, raw INTEGER NOT NULL, PRIMARY KEY (id, pack)) WITHOUT ROWID;
+CREATE TABLE journal (
+  pack INTEGER PRIMARY KEY, first_offset INTEGER NOT NULL, records BLOB NOT NULL);
 """
-_VERSION = 1
+_VERSION = 2
 
 
 class SessionRow(Struct, frozen=True, kw_only=True):

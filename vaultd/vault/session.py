@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from msgspec import Struct, field
 
-from vaultd.core.errors import BrokenChainError, ObjectNotFoundError
+from vaultd.core.errors import LostPacksError, ObjectNotFoundError
 from vaultd.core.events import Note
 from vaultd.core.snapshot import Kind, Snapshot
 from vaultd.crypto.recipients import Recipient
@@ -15,10 +15,9 @@ from vaultd.format.machine import Receipt
 from vaultd.policy import chain as chain_policy
 from vaultd.vault import layout, receipts
 from vaultd.vault.catalog import summarise
-from vaultd.vault.commit import Captured, Commit, CommitPlan
+from vaultd.vault.commit import STORE_AGAIN, Captured, Commit, CommitPlan
 from vaultd.vault.host import (
     HostVault,
-    ListedPacks,
     Opened,
     continue_session,
     open_session,
@@ -91,8 +90,7 @@ class Session:
             base = self._host.index.session(decision.base)
             if base is not None and self._is_there(decision.base):
                 self._base = base
-                self._avoid_missing(base.includes)
-                # Not only what was lost just now: the base's tree names what was lost before, too.
+                # Packs of the base that were found to be lost: its tree still names their chunks.
                 return decision, self._host.index.weigh(base.includes)[1]
             unusable.add(decision.base)
 
@@ -122,29 +120,12 @@ class Session:
             return False
         return True
 
-    def _avoid_missing(self, since: Sequence[int]) -> None:
-        """Rely no more on packs that the vault does not list: they are stored again."""
-        listed = ListedPacks(self._host)
-        lost = [
-            row.pack
-            for row in self._host.index.packs_held(since)
-            if listed.size(row.seq, row.sha256) != row.size
-        ]
-        if lost:
-            text = (
-                f"ALARM: {len(lost)} packs of earlier snapshots are gone or damaged; "
-                "their contents are stored again"
-            )
-            self._host.observer(Note(text=text, warning=True))
-            self._host.index.avoid(lost)
-
     def _usable(self) -> tuple[int, ...]:
         """Return the sessions whose packs this snapshot may use."""
         if self._base is not None:
             return (*self._base.includes, self.id.seq)
         if self._request.verified:
             live = sorted({seq for row in self._live_rows() for seq in row.includes})
-            self._avoid_missing(live)
             return (*live, self.id.seq)
         return (self.id.seq,)
 
@@ -186,7 +167,7 @@ class Session:
 
         Raises:
             SessionRevokedError: A keeper closed this session meanwhile; a new one must adopt it.
-            BrokenChainError: A pack that the snapshot relies on is gone.
+            LostPacksError: Packs that the snapshot relies on are gone; a new session does without.
             StorageError: Something could not be put; the session can be resumed.
         """
         index, request = self._host.index, self._request
@@ -198,9 +179,9 @@ class Session:
             held != self._adopted_bytes + self.writer.written.stored
             or index.weigh(self._includes)[1] != self._lost
         ):
-            raise BrokenChainError(
+            raise LostPacksError(
                 f"session {self.id}: packs that it stored or relied on were lost while it ran",
-                hint="Run the backup again: it stores the missing contents anew.",
+                hint=STORE_AGAIN,
             )
         plan = CommitPlan(
             session=self.id,

@@ -109,7 +109,8 @@ def test_a_pack_that_is_known_is_left_as_it_is(index: ChunkIndex) -> None:
     again = index.add_pack(pack(1, part=part), records(8), since=2)
 
     assert first == again
-    assert records(7) == index.records_of(first)
+    assert records(7) == [place.record for place in index.places(chunk(7), DATA)]
+    assert [] == index.places(chunk(8), DATA)
     assert part == index.pack(first).part
     assert first == next(index.packs_held([2])).pack
 
@@ -127,6 +128,7 @@ def test_index_parts_are_known_by_their_hash(index: ChunkIndex) -> None:
 def test_a_commit_says_which_part_describes_which_pack(index: ChunkIndex) -> None:
     numbers = [index.add_pack(pack(at), records(at), since=1) for at in (1, 2)]
     ref = PartRef(1, chunk(9), 100)
+    assert [records(1), records(2)] == [index.records_of(number) for number in numbers]
 
     index.commit(session(1, COMMITTED), {ref: numbers})
 
@@ -172,7 +174,7 @@ class Remembered(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.index.close()
 
-    @rule(at=st.integers(1, 6), held=st.integers(1, 4), drawn=st.sets(st.integers(1, 9)))
+    @rule(at=st.integers(1, 6), held=st.integers(1, 4), drawn=st.sets(st.integers(1, 9), min_size=1))
     def add(self, at: int, held: int, drawn: set[int]) -> None:
         self.numbers[at] = self.index.add_pack(pack(at), records(*sorted(drawn)), since=held)
         self.chunks.setdefault(at, drawn)
