@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
@@ -91,9 +91,8 @@ class Aside:
 
     def __exit__(self, *_: object) -> None:
         """Close all files; call it when no worker is at work any more."""
-        for late in self._open:
-            os.close(late.fd)
-        self._open.clear()
+        for late in tuple(self._open):
+            self.close(late)
 
     def take(self, scanned: Scanned, position: int, fd: int) -> Pieces | None:
         """Put a file aside and return its contents to be; ``None``: it must be read now.
@@ -119,12 +118,11 @@ class Aside:
         self._submit(job)
         return late.pieces
 
-    def finished(self) -> Iterator[Late]:
-        """Yield files that a worker is done with; each is closed when the next is asked for."""
-        while self._read:
-            late = self._read.popleft()
-            try:
-                yield late
-            finally:
-                self._open.discard(late)
-                os.close(late.fd)
+    def next_read(self) -> Late | None:
+        """Return a file that a worker is done with, if there is one; `close` it when done, too."""
+        return self._read.popleft() if self._read else None
+
+    def close(self, late: Late) -> None:
+        """Close a file."""
+        self._open.discard(late)
+        os.close(late.fd)

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from vaultd.core.snapshot import Counts
 from vaultd.core.tree import MODE, SIZE, Listing, join
 from vaultd.format.tree import Content, Extent, content_bytes, unpack_extents
+from vaultd.pipeline.aside import Late
 from vaultd.pipeline.base_tree import BaseTree, CachedBlock
 from vaultd.pipeline.feeder import Feeder
 from vaultd.pipeline.reporting import Progress
@@ -143,15 +144,22 @@ class Intake:
 
     def _finish_late(self) -> None:
         """Look once more at the files that were read aside."""
-        for late in self._feeder.aside.finished():
-            listing, position = late.scanned.listing, late.position
-            before = content_bytes(listing, position)
+        aside = self._feeder.aside
+        while (late := aside.next_read()) is not None:
             try:
-                self._feeder.finish_late(self._capture, late)
-            except OSError as error:
-                self._capture.fail(late.scanned, position, error)
-            is_dropped = position in late.scanned.dropped
-            self.tally.correct(before, None if is_dropped else content_bytes(listing, position))
+                self._look_again(late)
+            finally:
+                aside.close(late)
+
+    def _look_again(self, late: Late) -> None:
+        listing, position = late.scanned.listing, late.position
+        before = content_bytes(listing, position)
+        try:
+            self._feeder.finish_late(self._capture, late)
+        except OSError as error:
+            self._capture.fail(late.scanned, position, error)
+        is_dropped = position in late.scanned.dropped
+        self.tally.correct(before, None if is_dropped else content_bytes(listing, position))
 
     def _wait(self) -> None:
         self._feeder.sink.wait()

@@ -153,9 +153,12 @@ class Stored:
         for read in self.idle:
             read(self.cutter, self._store)
         self.idle.clear()
-        for late in self.feeder.aside.finished():
+        while (late := self.feeder.aside.next_read()) is not None:
             assert not late.pieces.is_settled
-            self.feeder.finish_late(store, late)
+            try:
+                self.feeder.finish_late(store, late)
+            finally:
+                self.feeder.aside.close(late)
             assert late.pieces.is_settled
 
     def contents(self, pending: Pending, length: int) -> bytes:
@@ -346,8 +349,10 @@ def test_a_file_that_grows_without_end_is_not_followed_by_a_worker(tmp_path: Pat
     os.close(fd)
     stored.idle[0](stored.cutter, lambda raw: bytes(raw[:32]))
 
-    late = next(stored.feeder.aside.finished())
+    late = stored.feeder.aside.next_read()
 
+    assert late is not None
+    stored.feeder.aside.close(late)
     assert 600_000 < late.got < 4 << 20
 
 
