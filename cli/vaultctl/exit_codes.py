@@ -49,6 +49,7 @@ CODES: Final[dict[type[errors.VaultdError], int]] = {
     errors.UnsupportedVersionError: FAILED,
     errors.CorruptObjectError: DAMAGE,
     errors.BrokenChainError: DAMAGE,
+    errors.LostPacksError: DAMAGE,
     errors.KeyringError: WRONG_KEY,
     errors.NoMatchingKeyError: WRONG_KEY,
     errors.SessionRevokedError: FAILED,

@@ -25,7 +25,7 @@ def damage(path: Path) -> None:
             stream.write(b"\xff" * _PAGE_BYTES)
 
 
-@pytest.mark.parametrize("name", ["index.sqlite", "catalog.sqlite"])
+@pytest.mark.parametrize("name", ["index-web1.sqlite", "catalog.sqlite"])
 def test_a_damaged_state_file_is_told_once_and_then_rebuilt(tmp_path: Path, name: str) -> None:
     scene = Scene(tmp_path, MemoryBackend())
     for number in range(5):

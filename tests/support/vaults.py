@@ -48,7 +48,7 @@ from vaultd.stores.files.options import CaptureOptions, TargetOptions
 from vaultd.vault import layout
 from vaultd.vault.bundles import OpenedEpoch, seal_bundle
 from vaultd.vault.catalog import Catalog
-from vaultd.vault.chunk_index import ChunkIndex
+from vaultd.vault.chunk_index import ChunkIndex, index_path
 from vaultd.vault.host import HostVault
 from vaultd.vault.keyring import DomainKeys, HostKeys, ReadKeys, unlock
 from vaultd.vault.log import Keeper
@@ -191,7 +191,7 @@ class Machine:
     def opened(self) -> Iterator[HostVault]:
         """Open the vault as this host."""
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        index = ChunkIndex(self.state / "index.sqlite")
+        index = ChunkIndex(index_path(self.state, self.host))
         catalog = Catalog(self.state / "catalog.sqlite")
         try:
             yield HostVault(

@@ -205,7 +205,7 @@ def test_a_host_is_opened_with_what_its_machine_keeps(tmp_path: Path) -> None:
             assert "web1" == host.keys.host
             assert backend.spool == host.spool
             assert [] == host.index.sessions()
-        assert {"index.sqlite", "catalog.sqlite"} <= {
+        assert {"index-web1.sqlite", "catalog.sqlite"} <= {
             path.name for path in identity.folder.iterdir()
         }
 

@@ -258,23 +258,37 @@ class LocalBackend:
     def _walk(self, folder: str, start: str) -> Iterator[ObjectInfo]:
         """Yield what is below a folder (``""`` or ending in a slash), its names beginning so."""
         try:
-            with os.scandir(os.path.join(self._root, folder)) as entries:
-                # A folder sorts as its contents do: by its name and a slash.
-                found = sorted(
-                    f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name
-                    for entry in entries
-                    if entry.name.startswith(start) and is_component(entry.name)
-                )
+            fd = os.open(
+                os.path.join(self._root, folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+            )
         except _MISSING:
             self._check_root()
             return
-        for part in found:
-            name = folder + part
-            if name.endswith("/"):
-                yield from self._walk(name, "")
-            else:
-                with contextlib.suppress(ObjectNotFoundError):  # removed meanwhile, or a socket
-                    yield self._stat(name)
+        try:
+            for part in _names_in(fd, start):
+                name = folder + part
+                if name.endswith("/"):
+                    yield from self._walk(name, "")
+                    continue
+                try:
+                    found = os.stat(part, dir_fd=fd, follow_symlinks=False)
+                    info = self._info(name, found)
+                except (FileNotFoundError, ObjectNotFoundError):  # removed meanwhile, or a socket
+                    continue
+                yield info
+        finally:
+            os.close(fd)
+
+
+def _names_in(fd: int, start: str) -> list[str]:
+    """Return the names in a folder that begin so, in order; those of folders end in a slash."""
+    with os.scandir(fd) as entries:
+        # A folder sorts as its contents do: by its name and a slash.
+        return sorted(
+            f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name
+            for entry in entries
+            if entry.name.startswith(start) and is_component(entry.name)
+        )
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@
     │  ├─ UnsupportedVersionError  written by a newer vaultd
     │  ├─ CorruptObjectError       parsed, but hash, tag, commitment or signature is wrong
     │  └─ BrokenChainError         a log, policy or snapshot chain has a gap or a rollback
+    │     └─ LostPacksError        packs that a run relied on are gone; a new one does without
     ├─ KeyringError                keys cannot be used
     │  └─ NoMatchingKeyError       wrong key or passphrase
     ├─ SessionRevokedError         a keeper closed this session; a new one must be started

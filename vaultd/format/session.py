@@ -275,20 +275,35 @@ def pack_refs(refs: RefsSection, *, what: str) -> Iterator[PackRef]:
     Raises:
         MalformedObjectError: Columns of different lengths, or a part that is not there.
     """
-    columns = refs.packs
-    count, rest = divmod(len(columns.sha256s), _SHA256_BYTES)
-    numbers = [array("I"), array("I"), array("I")]
-    for column, stored in zip(numbers, (columns.seqs, columns.sizes, columns.parts), strict=True):
-        if rest or len(stored) != 4 * count:
-            raise MalformedObjectError(f"{what}: columns of packs differ in length")
-        column.frombytes(stored)
-    for at, (seq, size, part) in enumerate(zip(*numbers, strict=True)):
+    sha256s = refs.packs.sha256s
+    for at, (seq, size, part) in enumerate(zip(*_numbers(refs, what), strict=True)):
         if part >= len(refs.parts):
             raise MalformedObjectError(
                 f"{what}: pack {at} names index part {part} of {len(refs.parts)}"
             )
-        sha256 = columns.sha256s[_SHA256_BYTES * at : _SHA256_BYTES * (at + 1)]
-        yield PackRef(seq, sha256, size, part)
+        yield PackRef(seq, sha256s[_SHA256_BYTES * at : _SHA256_BYTES * (at + 1)], size, part)
+
+
+def pack_bytes(refs: RefsSection, *, what: str) -> int:
+    """Return the bytes of all packs of a refs section together.
+
+    Raises:
+        MalformedObjectError: Columns of different lengths.
+    """
+    _, sizes, _ = _numbers(refs, what)
+    return sum(sizes)
+
+
+def _numbers(refs: RefsSection, what: str) -> tuple[array[int], array[int], array[int]]:
+    """Return sessions, sizes and parts of the packs of a refs section."""
+    columns = refs.packs
+    count, rest = divmod(len(columns.sha256s), _SHA256_BYTES)
+    numbers = array("I"), array("I"), array("I")
+    for column, stored in zip(numbers, (columns.seqs, columns.sizes, columns.parts), strict=True):
+        if rest or len(stored) != 4 * count:
+            raise MalformedObjectError(f"{what}: columns of packs differ in length")
+        column.frombytes(stored)
+    return numbers
 
 
 class ForgetBody(Packed, frozen=True, tag="forget"):

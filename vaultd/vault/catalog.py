@@ -24,7 +24,7 @@ from vaultd.format.session import (
     RootBody,
     TagBody,
     TagNames,
-    pack_refs,
+    pack_bytes,
 )
 from vaultd.vault import contexts, layout, roots
 from vaultd.vault.keyring import DomainKeys
@@ -264,7 +264,7 @@ def summarise(root: RootBody, sha256: bytes, keys: DomainKeys | None) -> Snapsho
         counts=Counts() if refs is None else _counts(refs),
         previous=None if root.previous is None else (root.previous.seq, root.previous.sha256),
         log_seen=root.log_seen,
-        stored=0 if refs is None else sum(ref.size for ref in pack_refs(refs, what="refs")),
+        stored=0 if refs is None else pack_bytes(refs, what="refs"),
         software=root.software,
     )
 

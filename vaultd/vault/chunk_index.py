@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from msgspec import Struct
 
-from vaultd.format.pack import Record, decode_table, encode_table
+from vaultd.format.pack import CHUNK_ID_BYTES, Record
 from vaultd.format.session import PartRef
 from vaultd.vault.index_file import DEAD, IndexFile, SessionRow
 
 _LENGTH = 0xFFFFFF
+
+
+def index_path(folder: Path, host: str) -> Path:
+    """Return where a machine keeps the index of a host's chunks, be it its own or another's."""
+    return folder / f"index-{host}.sqlite"
 
 
 class PackRow(Struct, frozen=True):
@@ -60,17 +66,15 @@ class ChunkIndex(IndexFile):
                 )
                 number = int(cursor.lastrowid or 0)
                 db.executemany(
-                    "INSERT OR IGNORE INTO chunk VALUES (?,?,?,?,?,?)",
+                    f"INSERT OR IGNORE INTO {self.chunk_table} VALUES (?,?,?,?,?,?)",  # noqa: S608 - ours
                     [
                         (r.chunk_id, number, r.position, r.offset, r.stored, r.method << 24 | r.raw)
                         for r in records
                     ],
                 )
-                if row.part is None:
-                    db.execute(
-                        "INSERT INTO journal VALUES (?,?,?)",
-                        (number, records[0].offset, encode_table(records)),
-                    )
+                if row.part is None and since is not None:
+                    ids = b"".join(record.chunk_id for record in records)
+                    db.execute("INSERT INTO journal VALUES (?,?)", (number, ids))
             else:
                 number = known[0]
                 if row.part is not None:
@@ -212,10 +216,15 @@ class ChunkIndex(IndexFile):
     def records_of(self, pack: int) -> list[Record]:
         """Return the records of a pack that no index part describes yet, by position."""
         with self._lock:
-            first, table = self._db.execute(
-                "SELECT first_offset, records FROM journal WHERE pack=?", (pack,)
-            ).fetchone()
-        return decode_table(table, first_offset=first, what=f"journal of pack {pack}")
+            (ids,) = self._db.execute("SELECT ids FROM journal WHERE pack=?", (pack,)).fetchone()
+            places = [
+                self._db.execute(
+                    "SELECT id, position, offset, stored, raw FROM chunk WHERE id=? AND pack=?",
+                    (ids[at : at + CHUNK_ID_BYTES], pack),
+                ).fetchone()
+                for at in range(0, len(ids), CHUNK_ID_BYTES)
+            ]
+        return [_record(*place) for place in places]
 
 
 def _record(chunk_id: bytes, position: int, offset: int, stored: int, raw: int) -> Record:

@@ -18,7 +18,6 @@ from vaultd.backends.base import Backend
 from vaultd.core.clock import Clock
 from vaultd.core.errors import (
     BrokenChainError,
-    CorruptObjectError,
     IntegrityError,
     KeyringError,
     LockedError,
@@ -28,14 +27,14 @@ from vaultd.core.errors import (
 from vaultd.core.events import Note, Observer
 from vaultd.core.snapshot import SessionId
 from vaultd.crypto import hashing
-from vaultd.format.index import records_in
-from vaultd.format.session import IntentBody, PartRef, RootBody, SupersededBody, pack_refs
+from vaultd.format.session import IntentBody, RootBody, SupersededBody, pack_refs
 from vaultd.format.signed import INTENT, OUTCOME
-from vaultd.vault import layout, parts, roots
+from vaultd.vault import layout, roots
 from vaultd.vault.catalog import Catalog
-from vaultd.vault.chunk_index import ChunkIndex, PackRow
+from vaultd.vault.chunk_index import ChunkIndex
 from vaultd.vault.index_file import COMMITTED, DEAD, OPEN, SessionRow
 from vaultd.vault.keyring import HostKeys
+from vaultd.vault.loading import load_parts
 from vaultd.vault.locks import file_lock
 from vaultd.vault.log import LogHead
 from vaultd.vault.presence import presence
@@ -316,8 +315,8 @@ def _learn(host: HostVault, root: RootBody, sha256: bytes) -> None:
     keys = host.keys.of_epoch(root.epoch)
     refs = roots.open_refs(root, keys)
     what = f"snapshot {root.host}/{root.seq:010d}"
-    for part in refs.parts:
-        load_part(host.backend, host.index, part, root, host.keys.index_key)
+    for failure in load_parts(host.backend, host.index, refs.parts, root, host.keys.index_key):
+        raise failure.error
     needed = {ref.sha256 for ref in pack_refs(refs, what=what)}
     includes: tuple[int, ...] = ()
     base = host.index.session(root.base)
@@ -334,34 +333,3 @@ def _learn(host: HostVault, root: RootBody, sha256: bytes) -> None:
                 started_ns=root.started_ns,
             )
         )  # fmt: skip
-
-
-def load_part(
-    backend: Backend,
-    index: ChunkIndex,
-    part: PartRef,
-    root: RootBody,
-    index_key: parts.IndexKeyFinder,
-) -> None:
-    """Read an index part named by a committed root into an index, unless it is there already.
-
-    Raises:
-        ObjectNotFoundError: It is gone.
-        IntegrityError: It is not what the root names.
-    """
-    if index.part_number(part.sha256) is not None:
-        return
-    session = SessionId(host=root.host, seq=part.seq)
-    name = layout.part(session, part.sha256)
-    data = backend.get(name)
-    if hashing.sha256(data) != part.sha256:
-        raise CorruptObjectError(
-            f"index part {part.sha256.hex()[:8]}: "
-            f"its bytes have hash {hashing.sha256(data).hex()[:8]}"
-        )
-    packs = parts.open_part(data, session, root.vault_id, index_key)
-    with index.transaction():
-        number = index.add_part(part)
-        for pack in packs:
-            row = PackRow(0, pack.seq, pack.sha256, pack.size, pack.kind, number)
-            index.add_pack(row, records_in(pack, what=f"pack {pack.sha256.hex()[:8]}"), since=None)

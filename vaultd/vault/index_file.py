@@ -44,8 +44,7 @@ CREATE INDEX holding_since ON holding (since);
 CREATE TABLE chunk (
   id BLOB NOT NULL, pack INTEGER NOT NULL, position INTEGER NOT NULL, offset INTEGER NOT NULL,
   stored INTEGER NOT NULL, raw INTEGER NOT NULL, PRIMARY KEY (id, pack)) WITHOUT ROWID;
-CREATE TABLE journal (
-  pack INTEGER PRIMARY KEY, first_offset INTEGER NOT NULL, records BLOB NOT NULL);
+CREATE TABLE journal (pack INTEGER PRIMARY KEY, ids BLOB NOT NULL);
 """
 _VERSION = 2
 
@@ -82,6 +81,8 @@ class IndexFile:
         self.path = path
         self._lock = threading.RLock()
         self._db = open_database(path, _SCHEMA, _VERSION)
+        self.chunk_table = "chunk"
+        """Where chunks are put at this moment."""
 
     def close(self) -> None:
         """Close the file."""
@@ -93,6 +94,22 @@ class IndexFile:
         """Run statements as one transaction; nested ones join the outer."""
         with self._lock, transaction(self._db, self.path) as db:
             yield db
+
+    @contextmanager
+    def adding_many(self) -> Iterator[sqlite3.Connection]:
+        """Add many packs as one transaction: their chunks are put in order before they go in.
+
+        Ids are random, so each chunk would touch a page of its own in a file of any size.
+        """
+        with self.transaction() as db:
+            db.execute("CREATE TEMP TABLE IF NOT EXISTS incoming AS SELECT * FROM chunk LIMIT 0")
+            self.chunk_table = "incoming"
+            try:
+                yield db
+            finally:
+                self.chunk_table = "chunk"
+            db.execute("INSERT OR IGNORE INTO chunk SELECT * FROM incoming ORDER BY id, pack")
+            db.execute("DELETE FROM incoming")
 
     def save_session(self, row: SessionRow) -> None:
         """Add or replace one session."""

@@ -46,9 +46,14 @@ def outcome(session: SessionId) -> str:
     return f"{OUTCOMES}{session}"
 
 
+def packs_of(session: SessionId) -> str:
+    """Return what the names of a session's packs begin with; the SHA-256 in hex follows."""
+    return f"{PACKS}{session}/"
+
+
 def pack(session: SessionId, sha256: bytes) -> str:
     """Return the name of a pack."""
-    return f"{PACKS}{session}/{sha256.hex()}"
+    return packs_of(session) + sha256.hex()
 
 
 def part(session: SessionId, sha256: bytes) -> str:

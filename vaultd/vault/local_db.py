@@ -180,6 +180,19 @@ def transaction(db: sqlite3.Connection, path: Path) -> Iterator[sqlite3.Connecti
         raise translated(path, error) from error
 
 
+@contextmanager
+def savepoint(db: sqlite3.Connection) -> Iterator[None]:
+    """Undo what is done inside when it fails, in a transaction that goes on."""
+    db.execute("SAVEPOINT attempt")
+    try:
+        yield
+    except BaseException:
+        db.execute("ROLLBACK TO attempt")
+        raise
+    finally:
+        db.execute("RELEASE attempt")
+
+
 def translated(path: Path, error: sqlite3.DatabaseError) -> StorageError | LockedError:
     """Return the error of ours that says what a SQLite error means for this file."""
     words = str(error)

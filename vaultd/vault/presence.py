@@ -25,11 +25,11 @@ def presence(
         StorageError: It cannot be listed.
     """
     for seq, rows in groupby(packs, key=lambda row: row.seq):
-        session = SessionId(host=host, seq=seq)
-        listed = backend.list(f"{layout.PACKS}{session}/")
+        folder = layout.packs_of(SessionId(host=host, seq=seq))
+        listed = backend.list(folder)
         found = next(listed, None)
         for row in rows:
-            name = layout.pack(session, row.sha256)
+            name = folder + row.sha256.hex()
             while found is not None and found.name < name:
                 found = next(listed, None)
             yield row, found is not None and found.name == name and found.size == row.size

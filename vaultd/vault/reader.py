@@ -31,9 +31,9 @@ from vaultd.format.pack import Record
 from vaultd.format.session import MetaSection, PackRef, RefsSection, RootBody, pack_refs
 from vaultd.format.tree import Block, Content, Extent, decode_block, split_blocks, unpack_extents
 from vaultd.vault import layout, roots
-from vaultd.vault.chunk_index import ChunkIndex, Location, PackRow
-from vaultd.vault.host import load_part
+from vaultd.vault.chunk_index import ChunkIndex, Location, PackRow, index_path
 from vaultd.vault.keyring import ReadKeys
+from vaultd.vault.loading import load_parts
 from vaultd.vault.packs import OpenedPack, PackOpener
 from vaultd.vault.trust import Trust
 
@@ -82,7 +82,7 @@ class SnapshotReader:
         self._opener = PackOpener(context.trust.vault_id, snapshot.session.host, context.keys)
         domain = context.trust.host_domain(snapshot.session.host)
         self._chunk_id_key = context.keys.domain(domain, self.root.epoch).chunk_id_key
-        self._index = ChunkIndex(context.folder / f"index-{snapshot.session.host}.sqlite")
+        self._index = ChunkIndex(index_path(context.folder, snapshot.session.host))
         self._load_index()
 
     def __enter__(self) -> Self:
@@ -114,19 +114,14 @@ class SnapshotReader:
 
     def _load_index(self) -> None:
         lost = set()
-        for position, part in enumerate(self.refs.parts):
-            try:
-                load_part(
-                    self._context.backend,
-                    self._index,
-                    part,
-                    self.root,
-                    self._context.keys.index_key,
-                )
-            except (IntegrityError, ObjectNotFoundError) as error:
-                lost.add(position)
-                text = f"{error.message}; reading the tables of its packs instead"
-                self._context.observer(Note(text=text, warning=True))
+        positions = {part: at for at, part in enumerate(self.refs.parts)}
+        context = self._context
+        for failure in load_parts(
+            context.backend, self._index, self.refs.parts, self.root, context.keys.index_key
+        ):
+            lost.add(positions[failure.part])
+            text = f"{failure.error.message}; reading the tables of its packs instead"
+            context.observer(Note(text=text, warning=True))
         if lost:
             self._load_tables(lost)
 

@@ -9,7 +9,7 @@ import vaultd
 from vaultd.backends.base import Backend
 from vaultd.core.events import Observer, ignore
 from vaultd.vault.catalog import Catalog
-from vaultd.vault.chunk_index import ChunkIndex
+from vaultd.vault.chunk_index import ChunkIndex, index_path
 from vaultd.vault.host import HostVault
 from vaultd.vault.identity import HostIdentity
 from vaultd.vault.trust import Trust
@@ -34,7 +34,7 @@ def open_host(
     keys = identity.host_keys()
     folder = identity.folder
     with (
-        closing(ChunkIndex(folder / "index.sqlite")) as index,
+        closing(ChunkIndex(index_path(folder, keys.host))) as index,
         closing(Catalog(folder / "catalog.sqlite")) as catalog,
     ):
         yield HostVault(

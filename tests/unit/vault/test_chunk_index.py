@@ -174,7 +174,9 @@ class Remembered(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.index.close()
 
-    @rule(at=st.integers(1, 6), held=st.integers(1, 4), drawn=st.sets(st.integers(1, 9), min_size=1))
+    @rule(
+        at=st.integers(1, 6), held=st.integers(1, 4), drawn=st.sets(st.integers(1, 9), min_size=1)
+    )
     def add(self, at: int, held: int, drawn: set[int]) -> None:
         self.numbers[at] = self.index.add_pack(pack(at), records(*sorted(drawn)), since=held)
         self.chunks.setdefault(at, drawn)
