@@ -54,6 +54,10 @@ class Backend(Protocol):
     def spool(self) -> Path | None:
         """Folder where a caller should make big bodies (unnamed files), or ``None``: anywhere."""
 
+    @property
+    def read_ahead_bytes(self) -> int:
+        """How much to read at once where more may be wanted; 0: a request costs next to nothing."""
+
     def put(self, name: str, body: Body, *, sha256: bytes | None = None) -> None:
         """Create an object; durable when this returns; never replaces.
 

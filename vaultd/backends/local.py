@@ -76,6 +76,9 @@ class LocalBackend:
         AccessDeniedError: It cannot be made, or cannot be entered.
     """
 
+    read_ahead_bytes = 0
+    """The system reads ahead by itself."""
+
     def __init__(
         self,
         root: Path,

@@ -22,6 +22,8 @@ class MemoryBackend:
         clock: Says when an object was written; the system's by default.
     """
 
+    read_ahead_bytes = 0
+
     def __init__(self, *, clock: Clock | None = None) -> None:
         self._clock = SystemClock() if clock is None else clock
         self._lock = threading.Lock()

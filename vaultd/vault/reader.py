@@ -35,6 +35,7 @@ from vaultd.vault.chunk_index import ChunkIndex, Location, PackRow, index_path
 from vaultd.vault.keyring import ReadKeys
 from vaultd.vault.loading import load_parts
 from vaultd.vault.packs import OpenedPack, PackOpener
+from vaultd.vault.readahead import ReadAhead
 from vaultd.vault.trust import Trust
 
 _HEADER_READ = pack_format.MAX_HEADER_BYTES
@@ -78,6 +79,10 @@ class SnapshotReader:
         self.snapshot = snapshot
         self._lock = threading.Lock()
         self._ciphers: OrderedDict[int, OpenedPack] = OrderedDict()
+        self._packs = ReadAhead(
+            lambda name, offset, length: context.backend.get(name, offset=offset, length=length),
+            context.backend.read_ahead_bytes,
+        )
         self.root, self.refs, self.meta = self._open_root()
         self._opener = PackOpener(context.trust.vault_id, snapshot.session.host, context.keys)
         domain = context.trust.host_domain(snapshot.session.host)
@@ -182,8 +187,8 @@ class SnapshotReader:
         record = location.record
         row = self._index.pack(location.pack)
         opened = self._cipher(row)
-        sealed = self._context.backend.get(
-            self._pack_name(row.seq, row.sha256), offset=record.offset, length=record.stored
+        sealed = self._packs.read(
+            self._pack_name(row.seq, row.sha256), row.size, record.offset, record.stored
         )
         raw = opened.record(record, sealed, decompressor)
         if hashing.keyed_hash(self._chunk_id_key, raw) != record.chunk_id:

@@ -28,6 +28,11 @@ class Forwarding:
         """The folder for big bodies: see `Backend.spool`."""
         return self._inner.spool
 
+    @property
+    def read_ahead_bytes(self) -> int:
+        """How much to read at once: see `Backend.read_ahead_bytes`."""
+        return self._inner.read_ahead_bytes
+
     def put(self, name: str, body: Body, *, sha256: bytes | None = None) -> None:
         """Create an object: see `Backend.put`."""
         self._inner.put(name, body, sha256=sha256)
