@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from array import array
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from vaultd.core.snapshot import Kind
 from vaultd.core.tree import Listing
 from vaultd.pipeline.aside import Aside
 from vaultd.pipeline.backup import BackupReport, BackupRequest, back_up
+from vaultd.pipeline.cutting import Stream
 from vaultd.pipeline.feeder import Feeder
 from vaultd.pipeline.tree_writer import PendingBlock, Pieces, Ticket, TreeWriter
 from vaultd.pipeline.workers import Buffers
@@ -176,6 +179,80 @@ def test_a_sparse_file_that_never_holds_still_can_be_restored(tmp_path: Path) ->
     assert [ProblemKind.CHANGED] == [problem.kind for problem in report.problems]
     assert () == restored.problems
     assert 8 * MIB == (target / "file").stat().st_size
+
+
+class Restless(FilesCapture):
+    """A capture of a large file to which something happens each time that it was read."""
+
+    happens: list[Callable[[], object]]
+
+    def settle(self, scanned: Scanned, position: int, fd: int) -> bool:
+        """Tell whether the file is still as it was."""
+        if self.happens:
+            self.happens.pop(0)()
+        return super().settle(scanned, position, fd)
+
+
+def append_to(path: Path) -> None:
+    """Let a file grow."""
+    with path.open("ab") as stream:
+        stream.write(b"and more")
+
+
+@pytest.mark.parametrize("times", [1, 9])
+@pytest.mark.parametrize("length", [MIB, 40 * MIB], ids=["aside", "by the scan"])
+def test_a_large_file_that_changes_is_counted_as_it_was_stored(
+    tmp_path: Path, times: int, length: int
+) -> None:
+    scene = Scene(tmp_path, MemoryBackend())
+    path = scene.write("file", b"x" * length)
+    request = BackupRequest(store=STORE, store_id=STORE_ID)
+
+    def captured(observer: Observer) -> FilesCapture:
+        capture = Restless([os.fsencode(scene.tree)], CAPTURE, SystemClock(), observer)
+        capture.happens = [partial(append_to, path)] * times
+        return capture
+
+    with scene.machine.opened() as host:
+        report = back_up(host, request, captured)
+    target = tmp_path / "target"
+    restored = scene.new_desk().restore(
+        report.snapshot, target, subdir=os.fsencode(scene.tree).strip(b"/")
+    )
+
+    is_still = times == 1
+    assert is_still == (not report.problems)
+    assert () == restored.problems
+    size = (target / "file").stat().st_size
+    assert size == report.snapshot.counts.data
+    assert length < size <= path.stat().st_size
+    assert is_still == (size == path.stat().st_size)
+
+
+def test_a_large_file_that_cannot_be_read_is_told_and_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = Scene(tmp_path, MemoryBackend())
+    scene.write("broken", bytes(2 * MIB))
+    scene.write("good", b"good")
+    request = BackupRequest(store=STORE, store_id=STORE_ID)
+    fill = Stream.fill
+
+    def broken(stream: Stream, view: memoryview, filled: int) -> int:
+        raise OSError(errno.EIO, "planned")
+
+    monkeypatch.setattr(Stream, "fill", broken)
+    with scene.machine.opened() as host:
+        paths = [os.fsencode(scene.tree)]
+        report = back_up(
+            host, request, lambda observer: FilesCapture(paths, CAPTURE, SystemClock(), observer)
+        )
+    monkeypatch.setattr(Stream, "fill", fill)
+
+    assert [b"/" + os.fsencode(scene.tree / "broken").lstrip(b"/")] == [
+        problem.path for problem in report.problems
+    ]
+    assert (1, 4) == (report.snapshot.counts.files, report.snapshot.counts.data)
 
 
 class Nowhere:
