@@ -45,7 +45,8 @@ def start(bench: Bench, ours: Vaultctl, snapshots: int = SNAPSHOTS) -> list[Meas
 def large_vault(bench: Bench, ours: Vaultctl, chunks: int) -> list[Measured]:
     """Measure a small backup into, and a small restore from, a vault of very many chunks.
 
-    ``large-first`` is the first restore on a machine, which learns where all chunks lie;
+    ``large-first`` is the first restore on a machine that did not make the vault, which learns
+    where all chunks lie; a machine that did knows it already.
     ``large-restore`` are those after it.
 
     Args:
@@ -66,6 +67,8 @@ def large_vault(bench: Bench, ours: Vaultctl, chunks: int) -> list[Measured]:
             with source.joinpath(_FILE).open("a", encoding="ascii") as file:
                 file.write(f"changed {repetition}\n")
             backups.append(run(back_up, bench.work))
+        for path in (place.folder / "state").rglob("index-*"):
+            path.unlink()  # from here on a machine that knows nothing of the vault
         restores = [
             run(_restore_one(ours, place, source, number), bench.work)
             for number in range(bench.repetitions + 1)

@@ -26,7 +26,7 @@ _JOBS = {
 }
 _ALONE = {
     "large-backup": "small backup into a vault of very many chunks",
-    "large-first": "first restore of one file from it on a machine",
+    "large-first": "first restore of one file from it on another machine",
     "large-restore": "further restores of one file from it",
     "version": "`vaultctl version`",
     "help": "the help of `vaultctl`",
