@@ -37,12 +37,11 @@ def main() -> None:
     work = Path(tempfile.mkdtemp(prefix="vaultd-perf-", dir=chosen.work))
     try:
         result = _session(chosen, work)
+        path = chosen.output or RESULTS / f"{result.taken_at[:10]}-{chosen.machine}.json"
+        save(result, path)
     finally:
         if not chosen.keep:
-            shutil.rmtree(work)
-    name = f"{result.taken_at[:10]}-{chosen.machine}.json"
-    path = chosen.output or RESULTS / name
-    save(result, path)
+            shutil.rmtree(work)  # takes minutes
     text = table(result)
     print(f"\n{verdicts(result)}\n\n{text}\nwritten to {path}")
     if chosen.readme and not put_into(text, _README):
