@@ -38,13 +38,15 @@ def lines_of(
     rights = list(headings.values())
     lines = []
     for row in (list(headings), *rows):
-        cells = (
-            " " * (width - _width(cell)) + cell if right else cell + " " * (width - _width(cell))
-            for cell, width, right in zip(row, widths, rights, strict=True)
-        )
+        cells = map(_padded, row, widths, rights)
         lines.append(_GAP.join(cells).rstrip())
     lines.insert(1, "─" * whole)
     return lines
+
+
+def _padded(cell: str, width: int, right: bool) -> str:  # noqa: FBT001 - called by `map`
+    room = " " * (width - _width(cell))
+    return room + cell if right else cell + room
 
 
 def _width(cell: str) -> int:
