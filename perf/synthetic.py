@@ -25,7 +25,7 @@ from vaultd.format.index import IndexedPack, PartHeader
 from vaultd.format.pack import DATA, TableBody
 from vaultd.format.session import PartRef
 from vaultd.pipeline.backup import BackupRequest, back_up
-from vaultd.settings import Typed, load_settings
+from vaultd.settings.asked import Typed, load_settings
 from vaultd.vault import layout, parts
 from vaultd.vault.host import HostVault
 from vaultd.vault.identity import recognise

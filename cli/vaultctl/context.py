@@ -13,7 +13,7 @@ from vaultctl.progress import Progress, watched
 from vaultd.core.clock import Clock, SystemClock
 
 if TYPE_CHECKING:  # commands that need no settings do not wait for them
-    from vaultd.settings import Settings
+    from vaultd.settings.asked import Settings
     from vaultd.wiring.keys import Secret
 
 
@@ -45,7 +45,7 @@ class App:
         Raises:
             ConfigError: A value cannot be used.
         """
-        from vaultd.settings import Typed, load_settings  # noqa: PLC0415 - see TYPE_CHECKING above
+        from vaultd.settings.asked import Typed, load_settings  # noqa: PLC0415 - see TYPE_CHECKING above
 
         options = {
             name: value for name, value in self._given.options.items() if name not in _OUTPUT
@@ -59,7 +59,7 @@ class App:
         Raises:
             ConfigError: Its source gives none.
         """
-        from vaultd.settings import read_passphrase  # noqa: PLC0415 - see TYPE_CHECKING above
+        from vaultd.settings.secrets import read_passphrase  # noqa: PLC0415 - see TYPE_CHECKING above
 
         source = self.settings.passphrase
         return None if source is None else read_passphrase(source)

@@ -7,12 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from msgspec.structs import replace
-
 from vaultctl import prompts
 from vaultctl.context import App
 from vaultd.core.errors import ConfigError, KeyringError
-from vaultd.settings import read_recovery_key
+from vaultd.settings.secrets import read_recovery_key
 from vaultd.vault.keyring import ReadKeys, unlock
 from vaultd.vault.sheets import admin_signer, needs_passphrase, recovery_seed
 from vaultd.vault.trust import Trust
@@ -68,7 +66,7 @@ def with_recovery_key(app: App, trust: Trust, use: Callable[[bytes], T]) -> T:
     Raises:
         KeyringError: None was given and nobody can be asked, or it is no good.
     """
-    text = read_recovery_key(app.settings)
+    text = read_recovery_key(app.settings.recovery_key_file)
     return _with_key(
         app,
         "recovery key",
@@ -88,7 +86,7 @@ def admin_key(app: App, trust: Trust, key_file: str | None) -> Signer:
     Raises:
         KeyringError: None was given and nobody can be asked, or it is not this vault's.
     """
-    text = None if key_file is None else _text_of(app, key_file)
+    text = None if key_file is None else _text_of(key_file)
     return _with_key(
         app, "admin key", text, lambda key, passphrase: admin_signer(key, passphrase, trust)
     )
@@ -127,7 +125,7 @@ def _with_key(app: App, what: str, text: str | None, use: Callable[[str, Secret 
 def _asked(app: App, what: str, use: Callable[[str, Secret | None], T]) -> T:
     typed = prompts.ask_key(what)
     words = typed.split()
-    text = typed if len(words) > 1 else _text_of(app, str(Path(typed).expanduser()))
+    text = typed if len(words) > 1 else _text_of(str(Path(typed).expanduser()))
     return _with_passphrase(app, what, text, use)
 
 
@@ -162,9 +160,8 @@ def _again(app: App, attempt: Callable[[], T]) -> T:
     return attempt()
 
 
-def _text_of(app: App, path: str) -> str:
-    text = read_recovery_key(replace(app.settings, recovery_key_file=Path(path)))
-    return text or ""
+def _text_of(path: str) -> str:
+    return read_recovery_key(Path(path)) or ""
 
 
 def _secret(text: str) -> Secret:

@@ -47,6 +47,10 @@ _TABLE: tuple[tuple[list[str], dict[str, Any]], ...] = (
     ),
     (["--vault-file"], {"metavar": "FILE", "help": "File that holds the location."}),
     (
+        ["--config"],
+        {"metavar": "FILE", "help": "Configuration file. Also VAULTD_CONFIG."},
+    ),
+    (
         ["--state-dir"],
         {"metavar": "DIR", "help": "What this machine remembers. Also VAULTD_STATE_DIR."},
     ),

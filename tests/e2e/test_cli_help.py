@@ -22,7 +22,7 @@ HEAVY = {
     "rich",
     "segno",
     "subprocess",
-    "vaultd.settings",
+    "vaultd.settings.asked",
     "vaultd.wiring",
     "zstandard",
 }

@@ -14,7 +14,7 @@ from vaultctl import exit_codes
 from vaultctl.main import ALIASES, SECTIONS, commands
 from vaultctl.options import Given
 
-from vaultd import settings
+from vaultd.settings import asked
 
 TOP = Path(__file__).parents[2]
 PAGES = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
@@ -103,7 +103,7 @@ def test_every_variable_is_explained_and_no_other() -> None:
     table = text.partition("## Environment")[2].partition("\n## ")[0]
     shown = set(re.findall(r"VAULTD_\w+", table))
     shown |= {f"VAULTD_PASSPHRASE{ending}" for ending in re.findall(r"`(_[A-Z]+)`", table)}
-    known = set(re.findall(r"``(VAULTD_\w+)``", settings.__doc__ or ""))
+    known = set(re.findall(r"``(VAULTD_\w+)``", asked.__doc__ or ""))
     assert known == shown - {"VAULTD_VAULT_FILE"}
 
 

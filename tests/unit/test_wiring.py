@@ -14,7 +14,7 @@ from vaultd.backends.s3.options import Addressing, S3Options
 from vaultd.backends.wrappers.retrying import Retrying
 from vaultd.backends.wrappers.throttled import Throttled
 from vaultd.core.errors import ConfigError, ObjectExistsError, VaultNotFoundError
-from vaultd.settings import S3Settings, Settings, load_settings
+from vaultd.settings.asked import S3Settings, Settings, load_settings
 from vaultd.vault.ceremony import keep_created
 from vaultd.wiring.hosts import open_host
 from vaultd.wiring.storage import open_backend, parse_location

@@ -26,7 +26,7 @@ from vaultd.backends.wrappers.throttled import Endpoint, Throttled
 from vaultd.core.clock import Clock
 from vaultd.core.errors import ConfigError
 from vaultd.core.events import Observer, ignore
-from vaultd.settings import S3Settings, Settings
+from vaultd.settings.asked import S3Settings, Settings
 from vaultd.wiring.system import system_clock, system_random
 
 __all__ = ["Backend", "open_backend", "parse_location"]

@@ -1,11 +1,13 @@
-"""What a person or a service manager asked for: options first, then environment, then defaults.
+"""What a person or a service manager asked for.
 
-This module alone reads the environment, and secrets that are given by reference.
+Options go first, then the environment, then the configuration file, then defaults. This module
+alone reads the environment.
 
 =========================== ====================================================================
 variable                    meaning
 =========================== ====================================================================
 ``VAULTD_VAULT``            where the vault lies (``_FILE``: a file that says so)
+``VAULTD_CONFIG``           the configuration file; see `vaultd.settings.file`
 ``VAULTD_STATE_DIR``        what this machine remembers
 ``VAULTD_RECOVERY_KEY_FILE`` a recovery key: a key file, or a text with the 24 words
 ``VAULTD_PASSPHRASE_FILE``  a file that holds the passphrase of a key file
@@ -35,10 +37,7 @@ from __future__ import annotations
 
 import os
 import pwd
-import re
-import shlex
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
@@ -46,13 +45,11 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from vaultd.backends.s3.options import Addressing, Conditional
-from vaultd.core.errors import ConfigError, KeyringError
+from vaultd.core.errors import ConfigError
 from vaultd.core.units import parse_size
-from vaultd.core.values import Veiled
-from vaultd.crypto.secret import Secret
-from vaultd.vault.private import GIVEN_LIMIT, read_given
+from vaultd.settings.file import ConfigFile, read_config
+from vaultd.settings.secrets import PassphraseSource, SourceKind
 
-_PATIENCE_S = 300  # a person may have to unlock something
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -64,6 +61,7 @@ class Typed(Struct, frozen=True, kw_only=True):
 
     vault: str | None = None
     vault_file: str | None = None
+    config: str | None = None
     state_dir: str | None = None
     recovery_key_file: str | None = None
     passphrase_file: str | None = None
@@ -77,29 +75,6 @@ class Typed(Struct, frozen=True, kw_only=True):
     s3_endpoint: str | None = None
     s3_region: str | None = None
     s3_addressing: str | None = None
-
-
-class SourceKind(StrEnum):
-    """How a passphrase is given."""
-
-    FILE = "file"
-    COMMAND = "command"
-    FD = "descriptor"
-    TEXT = "text"
-
-
-class PassphraseSource(Veiled, frozen=True, kw_only=True):
-    """Where a passphrase comes from.
-
-    Attributes:
-        kind: How it is given.
-        value: Path, command line, number of the descriptor, or the passphrase itself.
-        name: The option or variable that said so.
-    """
-
-    kind: SourceKind
-    value: str
-    name: str
 
 
 class S3Settings(Struct, frozen=True, kw_only=True):
@@ -129,6 +104,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         limit_upload_bytes_s: Most bytes to put in a second; ``None``: no limit.
         limit_download_bytes_s: Most bytes to get in a second; ``None``: no limit.
         s3: How to reach S3-compatible storage.
+        config: What the configuration file says, as it says it.
     """
 
     vault: str | None
@@ -141,6 +117,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     limit_upload_bytes_s: int | None
     limit_download_bytes_s: int | None
     s3: S3Settings
+    config: ConfigFile = ConfigFile()
 
 
 def load_settings(
@@ -159,8 +136,9 @@ def load_settings(
     asked = _Asked(environment, Typed() if typed is None else typed)
     key_file = asked.text("recovery_key_file")
     user = os.geteuid() if uid is None else uid
+    config = _config(asked, user)
     return Settings(
-        vault=_vault(asked),
+        vault=_vault(asked) or config.vault.location,
         state_dir=_state_dir(asked, user),
         recovery_key_file=Path(key_file) if key_file else None,
         passphrase=_passphrase(asked),
@@ -170,47 +148,8 @@ def load_settings(
         limit_upload_bytes_s=_limit(asked, "limit_upload"),
         limit_download_bytes_s=_limit(asked, "limit_download"),
         s3=_s3(asked),
+        config=config,
     )
-
-
-def read_passphrase(source: PassphraseSource, *, patience_s: float = _PATIENCE_S) -> Secret:
-    """Return the passphrase that a source gives, without one newline at its end.
-
-    Args:
-        source: Where it comes from.
-        patience_s: How long to wait for a program to print it.
-
-    Raises:
-        ConfigError: The program or descriptor gives none.
-        KeyringError: The file is not there, or everybody can read it.
-    """
-    if source.kind is SourceKind.FILE:
-        contents = read_given(Path(source.value), what=source.name)
-    elif source.kind is SourceKind.COMMAND:
-        contents = _output_of(source, patience_s)
-    elif source.kind is SourceKind.FD:
-        contents = _read_descriptor(source)
-    else:
-        contents = os.fsencode(source.value)
-    contents = re.sub(rb"\r?\n\Z", b"", contents)
-    if not contents:
-        raise ConfigError(f"{source.name}: gives an empty passphrase")
-    return Secret(contents)
-
-
-def read_recovery_key(settings: Settings) -> str | None:
-    """Return the text of the recovery key that was named, or ``None`` when none was.
-
-    Raises:
-        KeyringError: It is not there, not text, or everybody can read it.
-    """
-    if settings.recovery_key_file is None:
-        return None
-    contents = read_given(settings.recovery_key_file, what="recovery key")
-    try:
-        return contents.decode("utf-8")
-    except UnicodeDecodeError as exc:
-        raise KeyringError(f"recovery key {settings.recovery_key_file}: is not text") from exc
 
 
 class _Asked:
@@ -266,6 +205,15 @@ def _vault(asked: _Asked) -> str | None:
     return text
 
 
+def _config(asked: _Asked, uid: int) -> ConfigFile:
+    given = asked.text("config")
+    if given is not None:
+        return read_config(Path(given))
+    usual = Path("/etc/vaultd") if uid == 0 else _xdg(asked, uid, "XDG_CONFIG_HOME", ".config")
+    path = usual / "vaultd.toml"
+    return read_config(path) if path.exists() else ConfigFile()
+
+
 def _state_dir(asked: _Asked, uid: int) -> Path:
     given = asked.text("state_dir")
     # systemd lists several folders separated by colons; ours is the first.
@@ -274,10 +222,15 @@ def _state_dir(asked: _Asked, uid: int) -> Path:
         return Path(given or systemd).absolute()
     if uid == 0:
         return Path("/var/lib/vaultd")
-    xdg = asked.environment.get("XDG_STATE_HOME", "")
-    if xdg.startswith("/"):  # others are invalid, says the XDG base directory specification
-        return Path(xdg) / "vaultd"
-    return Path(asked.environment.get("HOME") or _home_of(uid)) / ".local/state/vaultd"
+    return _xdg(asked, uid, "XDG_STATE_HOME", ".local/state")
+
+
+def _xdg(asked: _Asked, uid: int, variable: str, default: str) -> Path:
+    """Return our folder of a kind, as the XDG base directory specification has it."""
+    folder = asked.environment.get(variable, "")
+    if folder.startswith("/"):  # others are invalid, it says
+        return Path(folder) / "vaultd"
+    return Path(asked.environment.get("HOME") or _home_of(uid)) / default / "vaultd"
 
 
 def _home_of(uid: int) -> str:
@@ -351,45 +304,3 @@ def _choice(asked: _Asked, name: str, choices: Mapping[str, V], *, default: V) -
     if value.lower() not in choices:
         raise ConfigError(f"{giver}: {value!r}, expected one of {', '.join(choices)}")
     return choices[value.lower()]
-
-
-def _output_of(source: PassphraseSource, patience_s: float) -> bytes:
-    try:
-        words = shlex.split(source.value)
-    except ValueError as exc:
-        raise ConfigError(f"{source.name}: cannot be split into words: {exc}") from exc
-    if not words:
-        raise ConfigError(f"{source.name}: names no program")
-    import subprocess  # noqa: PLC0415 - seldom wanted, and every start would pay
-
-    try:
-        # No shell; its standard error and terminal are ours, so that it can ask.
-        done = subprocess.run(  # noqa: S603 - the user's own program, split by shlex
-            words, stdout=subprocess.PIPE, timeout=patience_s, check=False
-        )
-    except OSError as exc:
-        raise ConfigError(f"{source.name}: {words[0]}: {exc.strerror}") from exc
-    except subprocess.TimeoutExpired as exc:
-        raise ConfigError(f"{source.name}: {words[0]}: no answer in {patience_s:.0f} s") from exc
-    if done.returncode != 0:
-        raise ConfigError(f"{source.name}: {words[0]}: ended with code {done.returncode}")
-    return _limited(done.stdout, source.name)
-
-
-def _read_descriptor(source: PassphraseSource) -> bytes:
-    try:
-        # Kept below 2**31, or `open` takes the number for something else.
-        number = min(int(source.value), (1 << 31) - 1)
-        with os.fdopen(number, "rb", closefd=False) as file:
-            return _limited(file.read(GIVEN_LIMIT + 1), source.name)
-    except (OSError, ValueError) as exc:
-        raise ConfigError(
-            f"{source.name}: cannot read descriptor {source.value}",
-            hint="Open it for reading, as in --passphrase-fd 3 3< FILE.",
-        ) from exc
-
-
-def _limited(contents: bytes, name: str) -> bytes:
-    if len(contents) > GIVEN_LIMIT:
-        raise ConfigError(f"{name}: more than {GIVEN_LIMIT} bytes, too long for a secret")
-    return contents

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from vaultd.core.errors import ConfigError
+from vaultd.settings.file import ConfigFile, VaultTable, read_config
+
+EXAMPLE = Path("config/vaultd.toml")
+
+
+def read(folder: Path, text: str) -> ConfigFile:
+    file = folder / "vaultd.toml"
+    file.write_text(text)
+    return read_config(file)
+
+
+def test_an_empty_file_means_defaults(tmp_path: Path) -> None:
+    assert ConfigFile() == read(tmp_path, "")
+
+
+def test_the_vault_is_named(tmp_path: Path) -> None:
+    config = read(tmp_path, '[vault]\nlocation = "/srv/vault"\n')
+    assert ConfigFile(vault=VaultTable(location="/srv/vault")) == config
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[vault]\nlocaton = 1\n", "vault: there is no key 'locaton' here"),
+        ("[valt]\n", "top level: there is no key 'valt' here"),
+        ("[vault]\nlocation = 1\n", "vault.location: expected str | null, got int"),
+        ("[vault\n", "is not TOML: .*line 1, column 7"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message.replace("|", r"\|")) as caught:
+        read(tmp_path, text)
+    assert str(tmp_path) in caught.value.message
+
+
+def test_bytes_that_are_no_text_are_told(tmp_path: Path) -> None:
+    file = tmp_path / "vaultd.toml"
+    file.write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_config(file)
+
+
+def test_the_example_is_right_as_it_stands_and_with_every_line_switched_on(tmp_path: Path) -> None:
+    assert ConfigFile() == read_config(EXAMPLE)
+    lines = EXAMPLE.read_text().splitlines()
+    # A commented line that is TOML is a setting; the others are explanations.
+    read(tmp_path, "\n".join(map(switched_on, lines)))
+
+
+def switched_on(line: str) -> str:
+    bare = line.removeprefix("# ")
+    try:
+        tomllib.loads(bare)
+    except tomllib.TOMLDecodeError:
+        return line
+    return bare
