@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from msgspec import Struct
@@ -14,7 +14,7 @@ from vaultd.core.errors import KeyringError
 from vaultd.core.snapshot import Snapshot
 from vaultd.vault.catalog import Catalog, KeyFinder
 from vaultd.vault.identity import HostIdentity
-from vaultd.vault.keyring import DomainKeys, ReadKeys
+from vaultd.vault.keyring import ListingKeys, ReadKeys
 from vaultd.vault.reader import ReadContext
 
 
@@ -85,12 +85,14 @@ def read_context(app: App, listed: Listed) -> ReadContext:
 
 
 def key_finder(identity: HostIdentity, read_keys: ReadKeys | None) -> KeyFinder:
-    """Return what finds the keys of a domain: the host's own, and what a recovery key opens."""
-    held: dict[tuple[str, int], DomainKeys] = {}
+    """Return what finds keys of domains: a keeper's, a host's, and what a recovery key opens."""
+    held: dict[tuple[str, int], ListingKeys] = {}
+    if identity.keeper is not None:
+        held |= {(one.domain, one.epoch): one for one in identity.keeper_keys().index_keys}
     if identity.host is not None:
         host_keys = identity.host_keys()
         held |= {(one.domain, one.epoch): one for one in (host_keys.current, *host_keys.past)}
     if read_keys is not None:
         held |= {(one.keys.domain, one.keys.epoch): one.keys for one in read_keys.epochs}
-    find: Callable[[str, int], DomainKeys | None] = lambda domain, epoch: held.get((domain, epoch))  # noqa: E731 - it is a value
+    find: KeyFinder = lambda domain, epoch: held.get((domain, epoch))  # noqa: E731 - it is a value
     return find

@@ -3,10 +3,9 @@
     python vault_rescue.py VAULT --key FILE                  # lists the snapshots
     python vault_rescue.py VAULT --key FILE [--path PREFIX] SNAPSHOT TARGET
 
-VAULT is a folder, or s3://bucket/prefix as boto3 finds it. FILE holds the 24 words of a recovery
-key, or is its key file (its passphrase is asked for, or is in VAULT_PASSPHRASE). TARGET is empty or
-not there yet. What cannot be restored is named; a file that breaks off stays, with mode 0600. Needs
-cryptography 50, blake3, msgspec, zstandard; mnemonic; boto3. Numbers are sections of FORMAT.md.
+VAULT is a folder, or s3://bucket/prefix as boto3 finds it. FILE has the 24 words of a recovery key,
+or is its key file (passphrase: asked for, or VAULT_PASSPHRASE). TARGET is empty or new. What fails
+is named. Numbers: sections of FORMAT.md. Needs cryptography 50, blake3, msgspec, zstandard; boto3.
 """
 # ruff: noqa: ANN001, ANN002, ANN003, ANN201, ANN202, ANN204, D101, D102, D103, PLR2004, PYI024 - short
 
@@ -46,9 +45,8 @@ Part = namedtuple("Part", "vault_id host seq number domain epoch uid")
 Block = namedtuple("Block", "v path names stats chunks where offsets many extras")
 Extra = namedtuple("Extra", "link_target rdev link_group xattrs flags segments changed")
 Entry = namedtuple("Entry", "path mode uid gid size mtime_ns where offset content extra")
-NONE, LISTED, ONCE, TABLE = 0xFFFFFFFF, 0xFFFFFFFD, bytes(12), ("<32s", "<I", "<I")
+NONE, LISTED, ONCE, TABLE, problems = 0xFFFFFFFF, 0xFFFFFFFD, bytes(12), ("<32s", "<I", "<I"), []
 SUITE = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
-problems = []
 
 
 def need(condition, what):
@@ -185,8 +183,10 @@ class Vault:
         self.keepers = [key for _, key in keepers]
         self.log = self._chain("log/", b"VLTLOGE1", "log", self.keepers)
         events = [decode(body)[5] for body, _ in self.log]
-        need({event[0] for event in events} <= {"forget", "tag"}, "the log is of a newer version")
-        self.dead = {tuple(event[1:3]) for event in events if event[0] == "forget"}
+        known = "forget recall pin tag condemn sweep avoid revoke heads checkpoint"
+        need({event[0] for event in events} <= {*known.split()}, "the log is of a newer version")
+        last = {tuple(event[1:3]): event[0] for event in events if event[0] in "forget recall"}
+        self.dead = {session for session in last if last[session] == "forget"}
         for name in reversed(place.list("keys/dom/")):
             attempt(name, lambda name=name: self._open_bundle(place.get(name)))
 

@@ -9,7 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from vaultd.format import bounds, codec, fields, index, keys, machine, pack, session, signed, tree
+from vaultd.format import (
+    bounds,
+    codec,
+    fields,
+    index,
+    keys,
+    log,
+    machine,
+    pack,
+    session,
+    signed,
+    tree,
+)
 
 ROOT = Path(__file__).parents[2]
 FORMAT = (ROOT / "vaultd/format/FORMAT.md").read_text("utf-8")
@@ -46,7 +58,7 @@ def rows_with(column: str) -> list[Row]:
 
 
 def structs() -> dict[str, type[codec.Packed]]:
-    modules = (index, keys, machine, pack, session, tree)
+    modules = (index, keys, log, machine, pack, session, tree)
     found = [value for module in modules for value in vars(module).values()]
     return {
         value.__name__: value
@@ -72,7 +84,7 @@ def test_each_limit_is_the_constant_that_it_names(row: Row) -> None:
 
 def test_every_limit_of_the_code_is_in_the_table() -> None:
     named = {row[2].strip("`") for row in rows_with("constant")}
-    modules = (bounds, index, keys, pack, session, signed, tree)
+    modules = (bounds, index, keys, log, pack, session, signed, tree)
     constants = {
         f"{module.__name__.rpartition('.')[2]}.{name}"
         for module in modules

@@ -9,7 +9,7 @@ from vaultd.backends.memory import MemoryBackend
 from vaultd.backends.wrappers.faults import Step
 from vaultd.backends.wrappers.faulty import Faulty
 from vaultd.core.clock import SystemClock
-from vaultd.format.session import ForgetBody, TagBody
+from vaultd.format.log import ForgetBody, TagBody
 from vaultd.vault.log import Keeper, append
 
 

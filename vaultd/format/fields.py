@@ -44,5 +44,8 @@ Name = Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,39}\Z")]
 KindName = Annotated[str, Meta(pattern=r"\A(full|differential|incremental)\Z")]
 """Of a snapshot."""
 
+AvoidReason = Annotated[str, Meta(pattern=r"\A(sparse|damaged|lost|healed)\Z")]
+"""Why a pack is avoided, or is not any more."""
+
 Text = Annotated[str, Meta(max_length=1 << 16)]
 """For people."""

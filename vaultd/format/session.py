@@ -1,4 +1,4 @@
-"""Intents, outcomes and log entries: the signed objects of the protocol (FORMAT.md 5, 8, 10)."""
+"""Intents and outcomes: what a host signs (FORMAT.md 5, 8)."""
 
 from __future__ import annotations
 
@@ -304,60 +304,6 @@ def _numbers(refs: RefsSection, what: str) -> tuple[array[int], array[int], arra
             raise MalformedObjectError(f"{what}: columns of packs differ in length")
         column.frombytes(stored)
     return numbers
-
-
-class ForgetBody(Packed, frozen=True, tag="forget"):
-    """A snapshot leaves the live set."""
-
-    host: Name
-    seq: Number
-    root_sha256: Hash
-    reason: Text
-
-
-class TagBody(Packed, frozen=True, tag="tag"):
-    """Tags of a snapshot change; the names are sealed under the index key.
-
-    Attributes:
-        host: The snapshot's host.
-        seq: Its session.
-        domain: Whose index key seals the names.
-        epoch: Of that key.
-        sealed: Encoded ``(add, remove)``, two arrays of text.
-    """
-
-    host: Name
-    seq: Number
-    domain: Name
-    epoch: Epoch
-    sealed: bytes
-
-
-class LogBody(Packed, frozen=True):
-    """One entry of the keeper log (``log/<n>``).
-
-    Attributes:
-        vault_id: The vault.
-        number: 1, 2, …, dense; also the object's name.
-        previous: SHA-256 of the whole previous entry's object; empty for the first.
-        keeper: Who signed.
-        at_ns: By the keeper's clock.
-        event: What happened.
-    """
-
-    vault_id: Id
-    number: Number
-    previous: MaybeHash
-    keeper: Name
-    at_ns: Count
-    event: ForgetBody | TagBody
-
-
-class TagNames(Packed, frozen=True):
-    """Tags added and removed by one `TagBody`."""
-
-    add: tuple[Text, ...]
-    remove: tuple[Text, ...]
 
 
 S = TypeVar("S", RefsSection, LabelSection, MetaSection)

@@ -191,7 +191,7 @@ class _Check:
             if not isinstance(root, RootBody):
                 self._damage(name, "is no snapshot", [snapshot.short_id])
                 return
-            refs = roots.open_refs(root, keys)
+            refs = roots.open_refs(root, keys.index_key)
             rows = [
                 (
                     layout.pack(SessionId(host=session.host, seq=ref.seq), ref.sha256),

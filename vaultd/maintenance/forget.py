@@ -10,9 +10,9 @@ from vaultd.backends.base import Backend
 from vaultd.core.clock import Clock
 from vaultd.core.errors import KeyringError
 from vaultd.core.snapshot import Snapshot
-from vaultd.format.session import ForgetBody, TagBody, TagNames
+from vaultd.format.log import Event, ForgetBody, TagBody, TagNames
 from vaultd.vault.catalog import Catalog, KeyFinder, seal_tags
-from vaultd.vault.keyring import DomainKeys
+from vaultd.vault.keyring import ListingKeys
 from vaultd.vault.log import Keeper, LogHead, append
 from vaultd.vault.trust import Trust
 
@@ -85,7 +85,7 @@ def change_tags(
     context.catalog.refresh_log(context.backend, context.trust)
 
 
-_MakeEvent = Callable[[int], ForgetBody | TagBody]
+_MakeEvent = Callable[[int], Event]
 
 
 def _append(context: KeeperContext, make_event: _MakeEvent, head: LogHead) -> LogHead:
@@ -97,7 +97,7 @@ def _always(body: ForgetBody) -> _MakeEvent:
     return lambda _: body
 
 
-def _tagging(trust: Trust, snapshot: Snapshot, keys: DomainKeys, names: TagNames) -> _MakeEvent:
+def _tagging(trust: Trust, snapshot: Snapshot, keys: ListingKeys, names: TagNames) -> _MakeEvent:
     session = snapshot.session
 
     def make(number: int) -> TagBody:

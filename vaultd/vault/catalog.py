@@ -17,22 +17,16 @@ from vaultd.core.errors import IntegrityError
 from vaultd.core.snapshot import Counts, Kind, SessionId, Snapshot
 from vaultd.crypto import aead, hashing
 from vaultd.format.codec import decode, encode
-from vaultd.format.session import (
-    ForgetBody,
-    LogBody,
-    RefsSection,
-    RootBody,
-    TagBody,
-    TagNames,
-    pack_bytes,
-)
+from vaultd.format.log import LogBody, TagBody, TagNames
+from vaultd.format.session import RefsSection, RootBody, pack_bytes
 from vaultd.vault import contexts, layout, roots
-from vaultd.vault.keyring import DomainKeys
+from vaultd.vault.keyring import ListingKeys
 from vaultd.vault.local_db import open_database
-from vaultd.vault.log import EMPTY, LogHead, read_after
+from vaultd.vault.log import EMPTY, LogEntry, LogHead, read_after, read_newest
+from vaultd.vault.log_state import LogState
 from vaultd.vault.trust import Trust
 
-KeyFinder = Callable[[str, int], DomainKeys | None]
+KeyFinder = Callable[[str, int], ListingKeys | None]
 """Returns the keys of a domain and epoch, or ``None`` when they are not at hand."""
 
 _SCHEMA = """
@@ -56,6 +50,8 @@ class Catalog:
 
     def __init__(self, path: Path) -> None:
         self._db = open_database(path, _SCHEMA, _VERSION)
+        self._state = LogState()
+        self._folded = 0
 
     def close(self) -> None:
         """Close the file."""
@@ -68,12 +64,18 @@ class Catalog:
             BrokenChainError: What was seen before is gone or was rewritten.
             IntegrityError: An entry cannot be believed.
         """
+        if self.log_head() == EMPTY:
+            for entry in read_newest(backend, trust):
+                self._keep(entry)
         for entry in read_after(backend, trust, self.log_head()):
-            self._db.execute(
-                "INSERT OR IGNORE INTO log VALUES (?,?,?)",
-                (entry.head.number, entry.head.sha256, encode(entry.body)),
-            )
+            self._keep(entry)
         return self.log_head()
+
+    def _keep(self, entry: LogEntry) -> None:
+        self._db.execute(
+            "INSERT OR IGNORE INTO log VALUES (?,?,?)",
+            (entry.head.number, entry.head.sha256, encode(entry.body)),
+        )
 
     def log_head(self) -> LogHead:
         """Return the newest log entry seen."""
@@ -82,21 +84,33 @@ class Catalog:
         ).fetchone()
         return EMPTY if row is None else LogHead(*row)
 
-    def _events(self) -> list[LogBody]:
-        rows = self._db.execute("SELECT body FROM log ORDER BY number")
-        return [
-            decode(LogBody, row[0], what="log entry in the catalog", limit=_SUMMARY_LIMIT)
-            for row in rows
-        ]
+    def state(self) -> LogState:
+        """Return what the log says, as far as it was read.
+
+        Raises:
+            MalformedObjectError: An entry cannot follow what was before it.
+        """
+        rows = self._db.execute(
+            "SELECT number, body FROM log WHERE number>? ORDER BY number", (self._folded,)
+        )
+        for number, body in rows:
+            what = "log entry in the catalog"
+            self._state.apply(decode(LogBody, body, what=what, limit=_SUMMARY_LIMIT))
+            self._folded = number
+        return self._state
+
+    def entries(self) -> dict[int, LogHead]:
+        """Return the heads of all entries that are remembered, by number."""
+        rows = self._db.execute("SELECT number, sha256 FROM log ORDER BY number")
+        return {number: LogHead(number, sha256) for number, sha256 in rows}
 
     def forgotten(self) -> set[SessionId]:
         """Return the snapshots that the log says are forgotten."""
-        events = (body.event for body in self._events())
-        return {
-            SessionId(host=event.host, seq=event.seq)
-            for event in events
-            if isinstance(event, ForgetBody)
-        }
+        return set(self.state().forgotten)
+
+    def pinned(self) -> dict[SessionId, str]:
+        """Return the snapshots that no rule may forget, each with the reason."""
+        return self.state().pinned
 
     def refresh(self, backend: Backend, trust: Trust, keys: KeyFinder) -> list[str]:
         """Read what is new in the vault.
@@ -123,18 +137,36 @@ class Catalog:
                     self._remember(session, backend.get(info.name), trust, keys)
             except IntegrityError as error:
                 findings.append(f"outcome {info.name}: {error.message}")
-        listed = [info.name for info in backend.list(layout.LOG) if layout.is_log_entry(info.name)]
+        numbers = (layout.log_number(info.name) for info in backend.list(layout.LOG))
+        listed = [number for number in numbers if number is not None]
         # Once more: what happened while outcomes were read is no reason to be alarmed.
         head = self.refresh_log(backend, trust)
-        if listed and listed[-1] > layout.log_entry(head.number):
-            findings.append(f"log: entry {head.number + 1} is gone, and {listed[-1]} is there")
+        if listed and listed[-1] > head.number:
+            last = layout.log_entry(listed[-1])
+            findings.append(f"log: entry {head.number + 1} is gone, and {last} is there")
         findings += self._tags(trust, keys)[1]
         forgotten = self.forgotten()
         for host, seq in sorted(set(known) - seen):
             session = SessionId(host=host, seq=seq)
             if session not in forgotten:
                 findings.append(f"snapshot {session}: seen before and gone from the vault")
-        return findings + self._gaps(forgotten)
+        return findings + self._gaps(forgotten) + self._hidden_heads(forgotten)
+
+    def _hidden_heads(self, forgotten: set[SessionId]) -> list[str]:
+        """Return what a keeper saw at the head of a store, and what is not there now."""
+        heads = self.state().heads
+        if heads is None:
+            return []
+        known = {snapshot.session: snapshot.root_sha256 for snapshot in self._summaries()}
+        findings = []
+        for head in heads.heads:
+            session = SessionId(host=head.host, seq=head.seq)
+            if session not in forgotten and known.get(session) != head.root_sha256:
+                findings.append(
+                    f"snapshot {session}: a keeper has seen it as the newest of its store, and it "
+                    "is gone or replaced without having been forgotten"
+                )
+        return findings
 
     def _gaps(self, forgotten: set[SessionId]) -> list[str]:
         """Return what the snapshots say was there before them and is not (FORMAT.md 11.5)."""
@@ -200,38 +232,36 @@ class Catalog:
         """
         changes: dict[SessionId, list[TagNames]] = {}
         findings = []
-        for body in self._events():
-            if not isinstance(body.event, TagBody):
-                continue
-            found = keys(body.event.domain, body.event.epoch)
+        for number, event in self.state().tags:
+            found = keys(event.domain, event.epoch)
             if found is None:
                 continue
-            session = SessionId(host=body.event.host, seq=body.event.seq)
+            session = SessionId(host=event.host, seq=event.seq)
             try:
-                names = open_tags(body, body.event, trust, found)
+                names = open_tags(number, event, trust, found)
             except IntegrityError as error:
-                findings.append(f"tags in log entry {body.number}: {error.message}")
+                findings.append(f"tags in log entry {number}: {error.message}")
             else:
                 changes.setdefault(session, []).append(names)
         return changes, findings
 
 
-def seal_tags(names: TagNames, number: int, trust: Trust, keys: DomainKeys) -> bytes:
+def seal_tags(names: TagNames, number: int, trust: Trust, keys: ListingKeys) -> bytes:
     """Seal tag names for log entry ``number``."""
     return aead.seal_once(
         contexts.tags_key(keys.index_key, trust.vault_id, number), encode(names), b""
     )
 
 
-def open_tags(body: LogBody, event: TagBody, trust: Trust, keys: DomainKeys) -> TagNames:
-    """Open the tag names of a log entry.
+def open_tags(number: int, event: TagBody, trust: Trust, keys: ListingKeys) -> TagNames:
+    """Open the tag names of log entry ``number``.
 
     Raises:
         IntegrityError: They are not what was sealed.
     """
-    key = contexts.tags_key(keys.index_key, trust.vault_id, body.number)
+    key = contexts.tags_key(keys.index_key, trust.vault_id, number)
     opened = aead.open_once(key, event.sealed, b"")
-    return decode(TagNames, opened, what=f"tags in log entry {body.number}", limit=_SUMMARY_LIMIT)
+    return decode(TagNames, opened, what=f"tags in log entry {number}", limit=_SUMMARY_LIMIT)
 
 
 def _changed(tags: tuple[str, ...], changes: list[TagNames]) -> tuple[str, ...]:
@@ -242,10 +272,11 @@ def _changed(tags: tuple[str, ...], changes: list[TagNames]) -> tuple[str, ...]:
     return tuple(current)
 
 
-def summarise(root: RootBody, sha256: bytes, keys: DomainKeys | None) -> Snapshot:
+def summarise(root: RootBody, sha256: bytes, keys: ListingKeys | None) -> Snapshot:
     """Return a root as it is listed, as far as the keys at hand show it."""
-    refs = None if keys is None else roots.open_refs(root, keys)
-    label = None if keys is None else roots.open_label(root, keys)
+    refs = None if keys is None else roots.open_refs(root, keys.index_key)
+    chunk_id_key = None if keys is None else keys.chunk_id_key
+    label = None if chunk_id_key is None else roots.open_label(root, chunk_id_key)
     return Snapshot(
         session=SessionId(host=root.host, seq=root.seq),
         root_sha256=sha256,

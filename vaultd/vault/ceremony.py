@@ -209,7 +209,7 @@ def keep_created(created: Created, state_dir: Path) -> HostIdentity:
     identity = make_identity(state_dir, created.trust, created.location)
     keys = created.domain_keys
     identity.keep_host(created.host, created.host_seed, (keys,))
-    index_key = IndexKey(domain=keys.domain, epoch=keys.epoch, key=keys.index_key)
+    index_key = IndexKey(domain=keys.domain, epoch=keys.epoch, index_key=keys.index_key)
     identity.keep_keeper(created.keeper, created.keeper_seed, (index_key,))
     return identity
 

@@ -198,7 +198,8 @@ def _keep(
 ) -> None:
     domains = [from_held(held) for held in secrets.domains]
     index_keys = [
-        IndexKey(domain=held.domain, epoch=held.epoch, key=held.key) for held in secrets.index_keys
+        IndexKey(domain=held.domain, epoch=held.epoch, index_key=held.key)
+        for held in secrets.index_keys
     ]
     if not domains and not index_keys:
         raise CorruptObjectError(f"grant for {body.role} {body.name}: holds no keys")

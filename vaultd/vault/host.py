@@ -313,7 +313,7 @@ def _take_in(host: HostVault, session: SessionId) -> bool:
 def _learn(host: HostVault, root: RootBody, sha256: bytes) -> None:
     """Take a committed snapshot into the index: its packs, chunks and holdings."""
     keys = host.keys.of_epoch(root.epoch)
-    refs = roots.open_refs(root, keys)
+    refs = roots.open_refs(root, keys.index_key)
     what = f"snapshot {root.host}/{root.seq:010d}"
     for failure in load_parts(host.backend, host.index, refs.parts, root, host.keys.index_key):
         raise failure.error

@@ -138,7 +138,7 @@ class HostIdentity(Struct, frozen=True, kw_only=True):
             name=file.name,
             signer=signing.Signer(self.signing_seed("keeper").reveal()),
             index_keys=tuple(
-                IndexKey(domain=held.domain, epoch=held.epoch, key=held.key)
+                IndexKey(domain=held.domain, epoch=held.epoch, index_key=held.key)
                 for held in file.index_keys
             ),
         )
@@ -216,7 +216,7 @@ class HostIdentity(Struct, frozen=True, kw_only=True):
         if host is not None and host.keys[0].domain == keys.domain:
             self._add_host_keys(host.host, (keys,))
         if self.keeper is not None:
-            index_key = IndexKey(domain=keys.domain, epoch=keys.epoch, key=keys.index_key)
+            index_key = IndexKey(domain=keys.domain, epoch=keys.epoch, index_key=keys.index_key)
             self._add_index_keys(self.keeper, (index_key,))
 
     def record_test(self, label: str, at_ns: int) -> None:
@@ -234,7 +234,9 @@ class HostIdentity(Struct, frozen=True, kw_only=True):
         known = self._load(KeeperFile, KEEPER)
         held = {} if known is None else {(key.domain, key.epoch): key for key in known.index_keys}
         held |= {
-            (key.domain, key.epoch): HeldIndexKey(domain=key.domain, epoch=key.epoch, key=key.key)
+            (key.domain, key.epoch): HeldIndexKey(
+                domain=key.domain, epoch=key.epoch, key=key.index_key
+            )
             for key in keys
         }
         self._store(

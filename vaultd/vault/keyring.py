@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -31,6 +32,7 @@ __all__ = [
     "HostKeys",
     "IndexKey",
     "KeeperKeys",
+    "ListingKeys",
     "OpenedEpoch",
     "ReadKeys",
     "from_held",
@@ -82,12 +84,37 @@ class HostKeys(Struct, frozen=True, kw_only=True):
         )
 
 
+class ListingKeys(Protocol):
+    """What listing a snapshot takes: `DomainKeys`, or the little that a keeper holds."""
+
+    @property
+    def domain(self) -> str:
+        """The domain."""
+
+    @property
+    def epoch(self) -> int:
+        """Its epoch."""
+
+    @property
+    def index_key(self) -> bytes:
+        """K_idx: which packs a snapshot needs, its store, its tags."""
+
+    @property
+    def chunk_id_key(self) -> bytes | None:
+        """K_id: captured paths and users; ``None`` when not at hand."""
+
+
 class IndexKey(Veiled, frozen=True, kw_only=True):
     """K_idx of one domain and epoch."""
 
     domain: str
     epoch: int
-    key: bytes
+    index_key: bytes
+
+    @property
+    def chunk_id_key(self) -> bytes | None:
+        """Not given to keepers."""
+        return None
 
 
 class KeeperKeys(Struct, frozen=True, kw_only=True):
@@ -113,7 +140,7 @@ class KeeperKeys(Struct, frozen=True, kw_only=True):
         """
         for entry in self.index_keys:
             if (entry.domain, entry.epoch) == (domain, epoch):
-                return entry.key
+                return entry.index_key
         raise KeyringError(
             f"keeper {self.name}: holds no index key of domain {domain} epoch {epoch}",
             hint="Renew the keeper's keys: make a request on it, enrol it again, accept the grant.",

@@ -19,7 +19,7 @@ LOG = "log/"
 HOST_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _BUNDLE = re.compile(r"keys/dom/([a-z0-9][a-z0-9-]{0,39})/([0-9]{6})(?:\.([0-9]{3}))?")
 _SESSION = re.compile(r"(?:sess|snap)/([a-z0-9-]{1,40})/([0-9]{10})")
-_LOG_ENTRY = re.compile(r"log/\d{10}")
+_LOG_ENTRY = re.compile(r"log/(\d{10})")
 _HASHED = re.compile(r"(?:packs|index)/([a-z0-9-]{1,40})/([0-9]{10})/([0-9a-f]{64})")
 
 
@@ -66,9 +66,10 @@ def log_entry(number: int) -> str:
     return f"{LOG}{number:010d}"
 
 
-def is_log_entry(name: str) -> bool:
-    """Tell whether a name is that of a log entry."""
-    return _LOG_ENTRY.fullmatch(name) is not None
+def log_number(name: str) -> int | None:
+    """Return the number of the log entry that a name stands for; ``None`` if for none."""
+    match = _LOG_ENTRY.fullmatch(name)
+    return None if match is None else int(match[1])
 
 
 def bundle_of(name: str) -> tuple[str, int, int]:

@@ -21,7 +21,7 @@ from vaultd.core.errors import (
 from vaultd.crypto import hashing
 from vaultd.crypto.signing import Signer
 from vaultd.format.codec import decode
-from vaultd.format.session import ForgetBody, LogBody, TagBody
+from vaultd.format.log import CheckpointBody, Event, LogBody
 from vaultd.format.signed import LOG
 from vaultd.vault import layout
 from vaultd.vault.trust import Trust, open_object, sign_object
@@ -35,6 +35,8 @@ class LogHead(Struct, frozen=True):
 
 
 EMPTY = LogHead(0, b"")
+_LOOK_BACK = 1000
+"""How far from the end a checkpoint is looked for; keepers make one far more often."""
 
 
 class LogEntry(Struct, frozen=True):
@@ -67,6 +69,47 @@ def read_after(backend: Backend, trust: Trust, head: LogHead) -> Iterator[LogEnt
                 hint="Compare the vault with its second copy before anything is deleted.",
             )
         head = entry.head
+        yield entry
+
+
+def read_newest(backend: Backend, trust: Trust) -> list[LogEntry]:
+    """Return what counts of a log of which nothing is known yet.
+
+    That is its newest checkpoint, what that names, and what follows; nothing when there is no
+    checkpoint near the end, and all must be read from the first entry.
+
+    Raises:
+        BrokenChainError: An entry does not follow the one before it.
+        IntegrityError: An entry is malformed or not signed by a keeper.
+    """
+    numbers = [layout.log_number(info.name) for info in backend.list(layout.LOG)]
+    known = [number for number in numbers if number is not None]
+    found: list[LogEntry] = []
+    for number in reversed(known[-_LOOK_BACK:]):
+        try:
+            entry = _verify(backend.get(layout.log_entry(number)), number, trust)
+        except ObjectNotFoundError:
+            return []
+        if found and (entry.head.sha256, number) != (
+            found[0].body.previous,
+            found[0].head.number - 1,
+        ):
+            return []  # reading from the first entry finds out what is wrong
+        found.insert(0, entry)
+        if isinstance(entry.body.event, CheckpointBody):
+            return [*_standing(backend, trust, entry.body.event), *found]
+    return []
+
+
+def _standing(backend: Backend, trust: Trust, checkpoint: CheckpointBody) -> Iterator[LogEntry]:
+    for one in checkpoint.standing:
+        entry = _verify(backend.get(layout.log_entry(one.number)), one.number, trust)
+        if entry.head.sha256 != one.sha256:
+            raise BrokenChainError(
+                f"log entry {one.number}: hash {entry.head.sha256.hex()[:8]}, "
+                f"a checkpoint expects {one.sha256.hex()[:8]}",
+                hint="Find out who rewrote the vault's log before anything is deleted.",
+            )
         yield entry
 
 
@@ -108,7 +151,7 @@ def append(
     trust: Trust,
     keeper: Keeper,
     clock: Clock,
-    make_event: Callable[[int], ForgetBody | TagBody],
+    make_event: Callable[[int], Event],
     head: LogHead = EMPTY,
 ) -> LogEntry:
     """Append one entry after whatever others have appended meanwhile.

@@ -111,7 +111,7 @@ class SnapshotReader:
         if not isinstance(root, RootBody):
             raise CorruptObjectError(f"snapshot {self.snapshot.short_id}: its root is no snapshot")
         domain = trust.host_domain(session.host)
-        refs = roots.open_refs(root, self._context.keys.domain(domain, root.epoch))
+        refs = roots.open_refs(root, self._context.keys.index_key(domain, root.epoch))
         meta = roots.open_meta(root, self._context.keys.meta_seed(domain, root.epoch))
         return root, refs, meta
 

@@ -72,23 +72,31 @@ def _open(kind: type[Section], key: bytes, sealed: bytes | memoryview, what: str
     )
 
 
-def open_refs(root: RootBody, keys: DomainKeys) -> RefsSection:
+def open_refs(root: RootBody, index_key: bytes) -> RefsSection:
     """Open what a keeper may know.
+
+    Args:
+        root: The root.
+        index_key: K_idx of its domain and epoch.
 
     Raises:
         IntegrityError: Not what was sealed, or malformed.
     """
-    key = contexts.refs_key(keys.index_key, root.vault_id, root.host, root.seq)
+    key = contexts.refs_key(index_key, root.vault_id, root.host, root.seq)
     return _open(RefsSection, key, root.refs, f"refs of snapshot {root.host}/{root.seq:010d}")
 
 
-def open_label(root: RootBody, keys: DomainKeys) -> LabelSection:
+def open_label(root: RootBody, chunk_id_key: bytes) -> LabelSection:
     """Open what hosts of the domain may know.
+
+    Args:
+        root: The root.
+        chunk_id_key: K_id of its domain.
 
     Raises:
         IntegrityError: Not what was sealed, or malformed.
     """
-    key = contexts.label_key(keys.chunk_id_key, root.vault_id, root.host, root.seq)
+    key = contexts.label_key(chunk_id_key, root.vault_id, root.host, root.seq)
     return _open(LabelSection, key, root.label, f"label of snapshot {root.host}/{root.seq:010d}")
 
 

@@ -8,7 +8,7 @@ from tests.unit.format.samples import FIRST_OFFSET, PACK_HEADER, VAULT_ID
 from vaultd.core.errors import VaultdError
 from vaultd.core.snapshot import SessionId
 from vaultd.crypto.aead import RecordCipher
-from vaultd.format import codec, index, keys, machine, pack, session, signed, tree
+from vaultd.format import codec, index, keys, log, machine, pack, session, signed, tree
 from vaultd.vault import parts, pieces
 from vaultd.vault.trust import open_object
 
@@ -74,8 +74,8 @@ DECODERS: dict[str, Decoder] = {
     "domain-secrets": _struct(keys.DomainSecrets, 171),
     "intent-body": _struct(session.IntentBody, signed.INTENT.limit),
     "outcome-body": _struct(session.OutcomeBody, signed.OUTCOME.limit),  # type: ignore[arg-type]  # a union
-    "log-body": _struct(session.LogBody, signed.LOG.limit),
-    "tag-names": _struct(session.TagNames, signed.LOG.limit),
+    "log-body": _struct(log.LogBody, signed.LOG.limit),
+    "tag-names": _struct(log.TagNames, signed.LOG.limit),
     "request-body": _struct(machine.RequestBody, machine.REQUEST.limit),
     "grant-body": _struct(machine.GrantBody, machine.GRANT.limit),
     "grant-secrets": _struct(machine.GrantSecrets, machine.GRANT.limit),

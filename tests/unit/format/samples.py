@@ -6,7 +6,7 @@ import stat
 from array import array
 
 from vaultd.core.tree import Extra, Listing
-from vaultd.format import index, keys, machine, pack, session, tree
+from vaultd.format import index, keys, log, machine, pack, session, tree
 from vaultd.format.codec import Packed
 
 VAULT_ID = bytes(range(16))
@@ -74,11 +74,29 @@ LABEL = session.LabelSection(1, "web1.example", (b"/srv", b"/etc\xff"), "root")
 PROBLEM = session.ProblemBody("denied", b"srv/x", "permission denied")
 TREE_CHUNK = session.TreeChunk(HASH, b"")
 META = session.MetaSection(1, (TREE_CHUNK,), {0: "root", 33: "www"}, {0: "root"}, b"o", (PROBLEM,))
-FORGET = session.ForgetBody("web1", 4, HASH, "older than 30 days")
-TAG = session.TagBody("web1", 7, "web1", 1, b"sealed")
-LOG_FORGET = session.LogBody(VAULT_ID, 1, b"", "keeper", TIME, FORGET)
-LOG_TAG = session.LogBody(VAULT_ID, 2, HASH, "keeper", TIME, TAG)
-TAG_NAMES = session.TagNames(("keep",), ("daily",))
+FORGET = log.ForgetBody("web1", 4, HASH, "older than 30 days")
+TAG = log.TagBody("web1", 7, "web1", 1, b"sealed")
+LOG_FORGET = log.LogBody(VAULT_ID, 1, b"", "keeper", TIME, FORGET)
+LOG_TAG = log.LogBody(VAULT_ID, 2, HASH, "keeper", TIME, TAG)
+NAMES = log.name_columns([(4, HASH), (7, KEY)])
+NO_NAMES = log.name_columns([])
+EVENTS: dict[str, log.Event] = {
+    "forget": FORGET,
+    "tag": TAG,
+    "recall": log.RecallBody("web1", 4, HASH, "forgotten by mistake"),
+    "pin": log.PinBody("web1", 4, HASH, pinned=True, reason="end of the year"),
+    "condemn": log.CondemnBody("web1", NAMES, NO_NAMES),
+    "sweep": log.SweepBody(5, log.name_columns([(4, HASH)]), NO_NAMES),
+    "avoid": log.AvoidBody("web1", "damaged", NAMES),
+    "revoke": log.RevokeBody("web1", 6),
+    "heads": log.HeadsBody((log.Head("web1", STORE_ID, 7, HASH, 3),)),
+    "checkpoint": log.CheckpointBody(
+        (log.Standing(5, HASH),), (log.dead_sessions("web1", [4, 3]),)
+    ),
+}
+"""One event of each kind, by its tag."""
+
+TAG_NAMES = log.TagNames(("keep",), ("daily",))
 
 REQUEST = machine.RequestBody(VAULT_ID, "host", "web2", "web2", KEY, PUBLIC, TIME)
 GRANT = machine.GrantBody(VAULT_ID, HASH, "keeper", "keeper2", 2, HASH, TIME, b"sealed")

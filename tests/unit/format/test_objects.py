@@ -6,10 +6,11 @@ import base64
 import json
 
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.format import samples
 from vaultd.core.errors import MalformedObjectError
-from vaultd.format import index, keys, machine, pack, session, signed
+from vaultd.format import index, keys, log, machine, pack, session, signed
 from vaultd.format.codec import decode, encode
 
 
@@ -77,9 +78,11 @@ def test_an_outcome_is_known_by_its_tag(body: session.OutcomeBody) -> None:
     assert body == opened
 
 
-@pytest.mark.parametrize("body", [samples.LOG_FORGET, samples.LOG_TAG], ids=["forget", "tag"])
-def test_a_log_entry_s_event_is_known_by_its_tag(body: session.LogBody) -> None:
-    assert body == decode(session.LogBody, encode(body), what="log", limit=10_000)
+@pytest.mark.parametrize("tag", samples.EVENTS)
+def test_a_log_entry_s_event_is_known_by_its_tag(tag: str) -> None:
+    body = replace(samples.LOG_FORGET, event=samples.EVENTS[tag])
+    assert tag == body.event.__struct_config__.tag
+    assert body == decode(log.LogBody, encode(body), what="log", limit=10_000)
 
 
 def test_a_signed_object_comes_back_with_every_signature() -> None:

@@ -14,7 +14,7 @@ from vaultd.backends.memory import MemoryBackend
 from vaultd.core.errors import BrokenChainError, CorruptObjectError, IntegrityError, KeyringError
 from vaultd.core.snapshot import Counts, Kind, SessionId
 from vaultd.crypto.signing import Signer
-from vaultd.format.session import ForgetBody, TagBody, TagNames
+from vaultd.format.log import ForgetBody, TagBody, TagNames
 from vaultd.maintenance.forget import KeeperContext, change_tags, forget
 from vaultd.vault import layout
 from vaultd.vault.bundles import DomainKeys

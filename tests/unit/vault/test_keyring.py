@@ -276,7 +276,7 @@ def test_a_keeper_finds_the_index_keys_that_it_was_given() -> None:
         vault_id=b"v" * 16,
         name="keeper",
         signer=signing.Signer(b"k" * 32),
-        index_keys=(IndexKey(domain="web1", epoch=1, key=b"i" * 32),),
+        index_keys=(IndexKey(domain="web1", epoch=1, index_key=b"i" * 32),),
     )
     assert b"i" * 32 == keys.index_key("web1", 1)
     with pytest.raises(KeyringError):

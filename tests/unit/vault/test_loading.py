@@ -24,7 +24,7 @@ def test_parts_that_are_gone_are_named_and_the_others_are_whole(tmp_path: Path) 
         data = scene.backend.get(layout.outcome(last.session))
         root = roots.open_outcome(data, last.session, host.trust)
         assert isinstance(root, RootBody)
-        first, gone, third = roots.open_refs(root, host.keys.current).parts
+        first, gone, third = roots.open_refs(root, host.keys.current.index_key).parts
         name = layout.part(host.session_id(gone.seq), gone.sha256)
         kept = scene.backend.get(name)
         scene.backend.delete(name)
