@@ -32,11 +32,11 @@ _SHA256_BYTES = 32
 
 
 class NameColumns(Packed, frozen=True):
-    """Packs or index parts of one host, ascending by session and hash, one column each.
+    """Packs, index parts or roots of one host, ascending by session and hash, one column each.
 
     Attributes:
         seqs: Sessions in their names: u32 little-endian each.
-        sha256s: 32 bytes each.
+        sha256s: Of the whole objects: 32 bytes each.
     """
 
     seqs: Annotated[bytes, Meta(max_length=4 * MAX_LISTED)]
@@ -90,11 +90,12 @@ class TagBody(Packed, frozen=True, tag="tag"):
 
 
 class CondemnBody(Packed, frozen=True, tag="condemn"):
-    """Packs and index parts that no live snapshot needs: nothing new may rely on them."""
+    """What no live snapshot needs: nothing new may rely on it."""
 
     host: Name
     packs: NameColumns
     parts: NameColumns
+    roots: NameColumns
 
 
 class SweepBody(Packed, frozen=True, tag="sweep"):
@@ -104,11 +105,13 @@ class SweepBody(Packed, frozen=True, tag="sweep"):
         of: Number of the condemnation; only the first sweep of one counts.
         packs: To be deleted.
         parts: To be deleted.
+        roots: To be deleted.
     """
 
     of: Number
     packs: NameColumns
     parts: NameColumns
+    roots: NameColumns
 
 
 class AvoidBody(Packed, frozen=True, tag="avoid"):
