@@ -18,6 +18,8 @@ from vaultd.format.session import PartRef
 from vaultd.vault.index_file import DEAD, IndexFile, SessionRow
 
 _LENGTH = 0xFFFFFF
+_NOT_AVOIDED, _LOST, _BLOCKED = 0, 1, 2
+"""Why a pack is avoided: this host has seen that it is gone, or the log says so."""
 
 
 def index_path(folder: Path, host: str) -> Path:
@@ -136,15 +138,26 @@ class ChunkIndex(IndexFile):
             return len(taken)
 
     def avoid(self, packs: Iterable[int]) -> None:
-        """Let no new snapshot rely on packs; readers may still try them."""
+        """Let no new snapshot rely on packs that are lost; readers may still try them."""
         with self.transaction() as db:
-            db.executemany("UPDATE pack SET avoided=1 WHERE id=?", [(number,) for number in packs])
+            db.executemany(
+                "UPDATE pack SET avoided=? WHERE id=?", [(_LOST, number) for number in packs]
+            )
+
+    def block(self, sha256s: Iterable[bytes]) -> None:
+        """Let no new snapshot rely on these packs, and on those blocked before let it again."""
+        with self.transaction() as db:
+            db.execute("UPDATE pack SET avoided=? WHERE avoided=?", (_NOT_AVOIDED, _BLOCKED))
+            db.executemany(
+                "UPDATE pack SET avoided=? WHERE sha256=? AND avoided=?",
+                [(_BLOCKED, sha256, _NOT_AVOIDED) for sha256 in sha256s],
+            )
 
     def weigh(self, since: Iterable[int]) -> tuple[int, int]:
         """Return the bytes of all packs held since any of these sessions, and how many to avoid."""
         with self._lock:
             row = self._db.execute(
-                "SELECT coalesce(sum(size), 0), coalesce(sum(avoided), 0) FROM pack WHERE id IN"
+                "SELECT coalesce(sum(size), 0), count(nullif(avoided, 0)) FROM pack WHERE id IN"
                 " (SELECT pack FROM holding WHERE since IN (SELECT value FROM json_each(?)))",
                 (json.dumps(sorted(since)),),
             ).fetchone()

@@ -136,7 +136,7 @@ def _opened(host: HostVault, store_id: bytes, dead: tuple[int, ...]) -> Iterator
         host.index.save_session(_row(seq, store_id, host.clock.now_ns()))
         adopted = tuple(one for one in dead if _close_dead(host, one, seq))
         head, trusted = _read_log(host)
-        _take_over(host, adopted, seq)
+        _take_over(host, adopted if trusted else (), seq)
         yield Opened(seq=seq, adopted=adopted, head=head, trusted_log=trusted)
     lock.unlink(missing_ok=True)
 
@@ -247,7 +247,8 @@ def _take_over(host: HostVault, adopted: tuple[int, ...], seq: int) -> None:
 
 def _read_log(host: HostVault) -> tuple[LogHead, bool]:
     try:
-        return host.catalog.refresh_log(host.backend, host.trust), True
+        head = host.catalog.refresh_log(host.backend, host.trust)
+        host.index.block(host.catalog.state().blocked(host.keys.host))
     except (BrokenChainError, IntegrityError) as error:
         # A backup is never skipped; it just relies on nothing that somebody may have tampered with.
         text = (
@@ -255,6 +256,7 @@ def _read_log(host: HostVault) -> tuple[LogHead, bool]:
         )
         host.observer(Note(text=text, warning=True))
         return host.catalog.log_head(), False
+    return head, True
 
 
 # Recovering what this machine has lost
