@@ -6,7 +6,7 @@ from vaultctl import keys
 from vaultctl.access import Place
 from vaultctl.context import App
 from vaultctl.listing import Listed
-from vaultd.maintenance.forget import KeeperContext
+from vaultd.maintenance.keeping import KeeperContext
 from vaultd.vault.changes import Admin
 from vaultd.vault.log import Keeper
 from vaultd.wiring.system import system_random

@@ -52,6 +52,7 @@ CODES: Final[dict[type[errors.VaultdError], int]] = {
     errors.LostPacksError: DAMAGE,
     errors.KeyringError: WRONG_KEY,
     errors.NoMatchingKeyError: WRONG_KEY,
+    errors.CautionError: FAILED,
     errors.SessionRevokedError: FAILED,
     errors.SourceError: FAILED,
     errors.SourceUnreadableError: FAILED,

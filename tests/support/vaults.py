@@ -38,7 +38,8 @@ from vaultd.format.keys import (
 from vaultd.format.session import RevokedBody
 from vaultd.format.signed import BUNDLE, OUTCOME, POLICY, VAULT
 from vaultd.maintenance.check import CheckContext, CheckReport, check
-from vaultd.maintenance.forget import KeeperContext, forget
+from vaultd.maintenance.forget import forget
+from vaultd.maintenance.keeping import KeeperContext
 from vaultd.pipeline.backup import BackupReport, BackupRequest, back_up
 from vaultd.pipeline.restore import RestoreReport, RestoreRequest, execute_restore
 from vaultd.pipeline.select import Selection

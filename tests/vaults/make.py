@@ -26,7 +26,8 @@ from vaultd.core.events import ignore
 from vaultd.core.snapshot import Kind, Snapshot
 from vaultd.crypto import recovery, signing
 from vaultd.crypto.secret import Secret
-from vaultd.maintenance.forget import KeeperContext, change_tags, forget
+from vaultd.maintenance.forget import change_tags, forget
+from vaultd.maintenance.keeping import KeeperContext
 from vaultd.pipeline.backup import BackupRequest, back_up
 from vaultd.stores.files.capture import FilesCapture
 from vaultd.stores.files.options import CaptureOptions

@@ -20,6 +20,7 @@
     │     └─ LostPacksError        packs that a run relied on are gone; a new one does without
     ├─ KeyringError                keys cannot be used
     │  └─ NoMatchingKeyError       wrong key or passphrase
+    ├─ CautionError                a rule of caution forbids what was asked; a person must decide
     ├─ SessionRevokedError         a keeper closed this session; a new one must be started
     ├─ SourceError                 a store cannot be read
     │  └─ SourceUnreadableError    the root of a store is missing or unreadable
@@ -127,6 +128,10 @@ class KeyringError(VaultdError):
 
 class NoMatchingKeyError(KeyringError):
     """The key or passphrase given does not open this vault."""
+
+
+class CautionError(VaultdError):
+    """A rule of caution forbids what was asked for; a person must look and decide."""
 
 
 class SessionRevokedError(VaultdError):

@@ -4,37 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from msgspec import Struct
-
-from vaultd.backends.base import Backend
-from vaultd.core.clock import Clock
 from vaultd.core.errors import KeyringError
 from vaultd.core.snapshot import Snapshot
 from vaultd.format.log import Event, ForgetBody, TagBody, TagNames
-from vaultd.vault.catalog import Catalog, KeyFinder, seal_tags
+from vaultd.maintenance.keeping import KeeperContext
+from vaultd.vault.catalog import seal_tags
 from vaultd.vault.keyring import ListingKeys
-from vaultd.vault.log import Keeper, LogHead, append
+from vaultd.vault.log import append
 from vaultd.vault.trust import Trust
-
-
-class KeeperContext(Struct, frozen=True, kw_only=True):
-    """What writing the log needs.
-
-    Attributes:
-        backend: Where the vault lies.
-        trust: Whom to believe.
-        catalog: What this machine remembers of the log.
-        keeper: Who signs.
-        find_keys: Keys of domains, to seal tag names.
-        clock: For the entries' times.
-    """
-
-    backend: Backend
-    trust: Trust
-    catalog: Catalog
-    keeper: Keeper
-    find_keys: KeyFinder
-    clock: Clock
 
 
 def forget(context: KeeperContext, snapshots: Sequence[Snapshot], reason: str) -> None:
@@ -49,12 +26,9 @@ def forget(context: KeeperContext, snapshots: Sequence[Snapshot], reason: str) -
         BrokenChainError: The log is not what it was.
         AccessDeniedError: This machine may not write the log.
     """
-    head = context.catalog.refresh_log(context.backend, context.trust)
     for snapshot in snapshots:
         session = snapshot.session
-        body = ForgetBody(session.host, session.seq, snapshot.root_sha256, reason)
-        head = _append(context, _always(body), head)
-    context.catalog.refresh_log(context.backend, context.trust)
+        context.say(ForgetBody(session.host, session.seq, snapshot.root_sha256, reason))
 
 
 def change_tags(
@@ -81,23 +55,17 @@ def change_tags(
                 f"snapshot {snapshot.short_id}: keys of domain {domain} are not on this machine",
                 hint="Change its tags on the host that made it, or give a recovery key.",
             )
-        head = _append(context, _tagging(context.trust, snapshot, keys, names), head)
+        make_event = _tagging(context.trust, snapshot, keys, names)
+        entry = append(
+            context.backend, context.trust, context.keeper, context.clock, make_event, head
+        )
+        head = entry.head
     context.catalog.refresh_log(context.backend, context.trust)
 
 
-_MakeEvent = Callable[[int], Event]
-
-
-def _append(context: KeeperContext, make_event: _MakeEvent, head: LogHead) -> LogHead:
-    entry = append(context.backend, context.trust, context.keeper, context.clock, make_event, head)
-    return entry.head
-
-
-def _always(body: ForgetBody) -> _MakeEvent:
-    return lambda _: body
-
-
-def _tagging(trust: Trust, snapshot: Snapshot, keys: ListingKeys, names: TagNames) -> _MakeEvent:
+def _tagging(
+    trust: Trust, snapshot: Snapshot, keys: ListingKeys, names: TagNames
+) -> Callable[[int], Event]:
     session = snapshot.session
 
     def make(number: int) -> TagBody:

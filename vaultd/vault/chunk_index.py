@@ -15,11 +15,9 @@ from msgspec import Struct
 
 from vaultd.format.pack import CHUNK_ID_BYTES, Record
 from vaultd.format.session import PartRef
-from vaultd.vault.index_file import DEAD, IndexFile, SessionRow
+from vaultd.vault.index_file import DEAD, LOST, IndexFile, SessionRow
 
 _LENGTH = 0xFFFFFF
-_NOT_AVOIDED, _LOST, _BLOCKED = 0, 1, 2
-"""Why a pack is avoided: this host has seen that it is gone, or the log says so."""
 
 
 def index_path(folder: Path, host: str) -> Path:
@@ -141,16 +139,7 @@ class ChunkIndex(IndexFile):
         """Let no new snapshot rely on packs that are lost; readers may still try them."""
         with self.transaction() as db:
             db.executemany(
-                "UPDATE pack SET avoided=? WHERE id=?", [(_LOST, number) for number in packs]
-            )
-
-    def block(self, sha256s: Iterable[bytes]) -> None:
-        """Let no new snapshot rely on these packs, and on those blocked before let it again."""
-        with self.transaction() as db:
-            db.execute("UPDATE pack SET avoided=? WHERE avoided=?", (_NOT_AVOIDED, _BLOCKED))
-            db.executemany(
-                "UPDATE pack SET avoided=? WHERE sha256=? AND avoided=?",
-                [(_BLOCKED, sha256, _NOT_AVOIDED) for sha256 in sha256s],
+                "UPDATE pack SET avoided=? WHERE id=?", [(LOST, number) for number in packs]
             )
 
     def weigh(self, since: Iterable[int]) -> tuple[int, int]:

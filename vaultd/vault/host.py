@@ -32,7 +32,7 @@ from vaultd.format.signed import INTENT, OUTCOME
 from vaultd.vault import layout, roots
 from vaultd.vault.catalog import Catalog
 from vaultd.vault.chunk_index import ChunkIndex
-from vaultd.vault.index_file import COMMITTED, DEAD, OPEN, SessionRow
+from vaultd.vault.index_file import COMMITTED, DEAD, OPEN, SessionRow, block
 from vaultd.vault.keyring import HostKeys
 from vaultd.vault.loading import load_parts
 from vaultd.vault.locks import file_lock
@@ -248,7 +248,7 @@ def _take_over(host: HostVault, adopted: tuple[int, ...], seq: int) -> None:
 def _read_log(host: HostVault) -> tuple[LogHead, bool]:
     try:
         head = host.catalog.refresh_log(host.backend, host.trust)
-        host.index.block(host.catalog.state().blocked(host.keys.host))
+        block(host.index, host.catalog.state().blocked(host.keys.host))
     except (BrokenChainError, IntegrityError) as error:
         # A backup is never skipped; it just relies on nothing that somebody may have tampered with.
         text = (

@@ -22,6 +22,8 @@ from vaultd.format.session import PartRef
 from vaultd.vault.local_db import open_database, transaction
 
 OPEN, COMMITTED, DEAD = "open", "committed", "dead"
+NOT_AVOIDED, LOST, BLOCKED = 0, 1, 2
+"""Why new snapshots avoid a pack: this host has seen that it is gone, or the log says so."""
 
 _SCHEMA = """
 DROP TABLE IF EXISTS session;
@@ -176,6 +178,16 @@ class IndexFile:
                     "SELECT seq, sha256, size FROM part WHERE id=?", (number,)
                 ).fetchone()
             )
+
+
+def block(index: IndexFile, sha256s: Iterable[bytes]) -> None:
+    """Let no new snapshot rely on these packs, and on those blocked before let it again."""
+    with index.transaction() as db:
+        db.execute("UPDATE pack SET avoided=? WHERE avoided=?", (NOT_AVOIDED, BLOCKED))
+        db.executemany(
+            "UPDATE pack SET avoided=? WHERE sha256=? AND avoided=?",
+            [(BLOCKED, sha256, NOT_AVOIDED) for sha256 in sha256s],
+        )
 
 
 def _session(row: tuple[Any, ...]) -> SessionRow:

@@ -6,6 +6,7 @@ an object with its name turns up again.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 
 from msgspec import Struct
@@ -171,13 +172,35 @@ def append(
     while True:
         for entry in read_after(backend, trust, head):
             head = entry.head
-        number = head.number + 1
-        body = LogBody(
-            trust.vault_id, number, head.sha256, keeper.name, clock.now_ns(), make_event(number)
-        )
-        data = sign_object(LOG, body, keeper.signer)
-        try:
-            backend.put(layout.log_entry(number), data)
-        except ObjectExistsError:
-            continue
-        return LogEntry(LogHead(number, hashing.sha256(data)), body)
+        with contextlib.suppress(ObjectExistsError):
+            return append_next(backend, trust, keeper, clock, make_event(head.number + 1), head)
+
+
+def append_next(
+    backend: Backend, trust: Trust, keeper: Keeper, clock: Clock, event: Event, head: LogHead
+) -> LogEntry:
+    """Append one entry directly after a known one: nothing was said in between.
+
+    Args:
+        backend: The vault's.
+        trust: Whom to believe.
+        keeper: Who signs.
+        clock: For the entry's time.
+        event: What the entry says.
+        head: The entry that it is to follow.
+
+    Raises:
+        ObjectExistsError: Somebody else has appended meanwhile; nothing was written.
+        AccessDeniedError: The backend does not let this machine write the log.
+    """
+    number = head.number + 1
+    body = LogBody(trust.vault_id, number, head.sha256, keeper.name, clock.now_ns(), event)
+    data = sign_object(LOG, body, keeper.signer)
+    sha256 = hashing.sha256(data)
+    try:
+        backend.put(layout.log_entry(number), data, sha256=sha256)
+    except ObjectExistsError:
+        # An answer may have been lost on the way: our own bytes are our own entry.
+        if backend.get(layout.log_entry(number)) != data:
+            raise
+    return LogEntry(LogHead(number, sha256), body)

@@ -15,7 +15,8 @@ from vaultd.core.errors import BrokenChainError, CorruptObjectError, IntegrityEr
 from vaultd.core.snapshot import Counts, Kind, SessionId
 from vaultd.crypto.signing import Signer
 from vaultd.format.log import ForgetBody, TagBody, TagNames
-from vaultd.maintenance.forget import KeeperContext, change_tags, forget
+from vaultd.maintenance.forget import change_tags, forget
+from vaultd.maintenance.keeping import KeeperContext
 from vaultd.vault import layout
 from vaultd.vault.bundles import DomainKeys
 from vaultd.vault.catalog import Catalog, seal_tags
