@@ -7,6 +7,7 @@ shows an older state is noticed.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from vaultd.core.errors import IntegrityError
 from vaultd.core.snapshot import Counts, Kind, SessionId, Snapshot
 from vaultd.crypto import aead, hashing
 from vaultd.format.codec import decode, encode
-from vaultd.format.log import LogBody, TagBody, TagNames
+from vaultd.format.log import CheckpointBody, LogBody, TagBody, TagNames
 from vaultd.format.session import RefsSection, RootBody, pack_bytes
 from vaultd.vault import contexts, layout, roots
 from vaultd.vault.keyring import ListingKeys
@@ -76,6 +77,12 @@ class Catalog:
             "INSERT OR IGNORE INTO log VALUES (?,?,?)",
             (entry.head.number, entry.head.sha256, encode(entry.body)),
         )
+        if isinstance(entry.body.event, CheckpointBody):
+            standing = json.dumps([one.number for one in entry.body.event.standing])
+            self._db.execute(
+                "DELETE FROM log WHERE number<? AND number NOT IN (SELECT value FROM json_each(?))",
+                (entry.head.number, standing),
+            )
 
     def log_head(self) -> LogHead:
         """Return the newest log entry seen."""
@@ -99,10 +106,9 @@ class Catalog:
             self._folded = number
         return self._state
 
-    def entries(self) -> dict[int, LogHead]:
-        """Return the heads of all entries that are remembered, by number."""
-        rows = self._db.execute("SELECT number, sha256 FROM log ORDER BY number")
-        return {number: LogHead(number, sha256) for number, sha256 in rows}
+    def entries(self) -> dict[int, bytes]:
+        """Return the hashes of the log entries that are remembered, by number."""
+        return dict(self._db.execute("SELECT number, sha256 FROM log").fetchall())
 
     def forgotten(self) -> set[SessionId]:
         """Return the snapshots that the log says are forgotten."""
@@ -110,7 +116,7 @@ class Catalog:
 
     def pinned(self) -> dict[SessionId, str]:
         """Return the snapshots that no rule may forget, each with the reason."""
-        return self.state().pinned
+        return {session: pin.reason for session, pin in self.state().pinned.items()}
 
     def refresh(self, backend: Backend, trust: Trust, keys: KeyFinder) -> list[str]:
         """Read what is new in the vault.
@@ -157,7 +163,7 @@ class Catalog:
         heads = self.state().heads
         if heads is None:
             return []
-        known = {snapshot.session: snapshot.root_sha256 for snapshot in self._summaries()}
+        known = {snapshot.session: snapshot.root_sha256 for snapshot in self.all_snapshots()}
         findings = []
         for head in heads.heads:
             session = SessionId(host=head.host, seq=head.seq)
@@ -171,7 +177,7 @@ class Catalog:
     def _gaps(self, forgotten: set[SessionId]) -> list[str]:
         """Return what the snapshots say was there before them and is not (FORMAT.md 11.5)."""
         head = self.log_head().number
-        snapshots = self._summaries()
+        snapshots = self.all_snapshots()
         known = {snapshot.session: snapshot.root_sha256 for snapshot in snapshots}
         findings = []
         for snapshot in snapshots:
@@ -191,7 +197,8 @@ class Catalog:
                 )
         return findings
 
-    def _summaries(self) -> list[Snapshot]:
+    def all_snapshots(self) -> list[Snapshot]:
+        """Return every snapshot seen, forgotten ones too, in no order; tags as they were made."""
         rows = self._db.execute("SELECT summary FROM outcome WHERE summary IS NOT NULL")
         return [decode(Snapshot, row[0], what="catalog", limit=_SUMMARY_LIMIT) for row in rows]
 
@@ -213,7 +220,7 @@ class Catalog:
         forgotten = self.forgotten()
         tags, _ = self._tags(trust, keys)
         found = []
-        for snapshot in self._summaries():
+        for snapshot in self.all_snapshots():
             if snapshot.session in forgotten:
                 continue
             if snapshot.session in tags:

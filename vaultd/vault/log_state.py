@@ -42,6 +42,20 @@ class Forgotten(Struct, frozen=True):
     root_sha256: bytes
 
 
+class Pin(Struct, frozen=True):
+    """A snapshot that no rule may forget: the entry that says so, and why."""
+
+    number: int
+    reason: str
+
+
+class Avoided(Struct, frozen=True):
+    """A pack to avoid: the entry that says so, and why."""
+
+    number: int
+    why: str
+
+
 class Mark(Struct, kw_only=True):
     """One condemnation, and how it ended.
 
@@ -49,11 +63,20 @@ class Mark(Struct, kw_only=True):
         number: Of the log entry.
         body: What was condemned.
         sweep: What of it is deleted, and all else rescued; ``None``: not decided yet.
+        swept_by: Number of the entry that says so.
     """
 
     number: int
     body: CondemnBody
     sweep: SweepBody | None = None
+    swept_by: int = 0
+
+    @property
+    def names(self) -> Iterator[Listed]:
+        """Everything that it names: condemned, or after its sweep what is deleted."""
+        said = self.body if self.sweep is None else self.sweep
+        for columns in (said.packs, said.parts, said.roots):
+            yield from names_in(columns, what=f"log entry {self.number}")
 
     @property
     def blocked(self) -> Iterator[Listed]:
@@ -67,9 +90,9 @@ class LogState:
 
     Attributes:
         forgotten: Dead snapshots.
-        pinned: Snapshots that no rule may forget, each with the reason.
+        pinned: Snapshots that no rule may forget.
         marks: Condemnations by number.
-        avoided: Of each host, packs to avoid by session and hash, each with the reason.
+        avoided: Of each host, packs to avoid by session and hash.
         revoked: Sessions closed by keepers.
         tags: Changes of tags in order, each with the number of its entry.
         heads: What a keeper saw last.
@@ -78,12 +101,13 @@ class LogState:
 
     def __init__(self) -> None:
         self.forgotten: dict[SessionId, Forgotten] = {}
-        self.pinned: dict[SessionId, str] = {}
+        self.pinned: dict[SessionId, Pin] = {}
         self.marks: dict[int, Mark] = {}
-        self.avoided: dict[str, dict[Listed, str]] = {}
+        self.avoided: dict[str, dict[Listed, Avoided]] = {}
         self.revoked: set[SessionId] = set()
         self.tags: list[tuple[int, TagBody]] = []
         self.heads: HeadsBody | None = None
+        self._heads_by = 0
         self.checkpoint = 0
 
     def apply(self, body: LogBody) -> None:
@@ -97,7 +121,7 @@ class LogState:
             case TagBody():
                 self.tags.append((body.number, event))
             case HeadsBody():
-                self.heads = event
+                self.heads, self._heads_by = event, body.number
             case CheckpointBody():
                 self._begin_at(body.number, event)
             case CondemnBody():
@@ -120,7 +144,7 @@ class LogState:
                 session = SessionId(host=event.host, seq=event.seq)
                 self.pinned.pop(session, None)
                 if event.pinned:
-                    self.pinned[session] = event.reason
+                    self.pinned[session] = Pin(number, event.reason)
             case RevokeBody():
                 self.revoked.add(SessionId(host=event.host, seq=event.seq))
 
@@ -131,7 +155,7 @@ class LogState:
                 f"log entry {number}: sweeps {event.of}, which condemns nothing"
             )
         if mark.sweep is None:  # of two keepers the first one counts
-            mark.sweep = event
+            mark.sweep, mark.swept_by = event, number
 
     def _begin_at(self, number: int, event: CheckpointBody) -> None:
         self.checkpoint = number
@@ -145,7 +169,7 @@ class LogState:
         for name in names_in(event.packs, what=f"log entry {number}"):
             known.pop(name, None)
             if event.why != HEALED:
-                known[name] = event.why
+                known[name] = Avoided(number, event.why)
 
     def blocked(self, host: str) -> set[bytes]:
         """Return the hashes of a host's packs that nothing new may rely on."""
@@ -155,8 +179,23 @@ class LogState:
                 found.update(sha256 for _, sha256 in mark.blocked)
         return found
 
-    def swept(self) -> Iterator[tuple[Mark, SweepBody]]:
-        """Yield the condemnations that were decided."""
+    def standing(self, since: int, finished: set[int]) -> list[int]:
+        """Return the numbers of the entries that still count, ascending.
+
+        Args:
+            since: Snapshots forgotten by this entry or a later one can be recalled.
+            finished: Condemnations of which nothing is left to delete.
+        """
+        numbers = {pin.number for pin in self.pinned.values()}
+        numbers |= {one.number for found in self.avoided.values() for one in found.values()}
+        numbers |= {one.number for one in self.forgotten.values() if one.number >= since}
+        dead = self.forgotten.keys()
+        numbers |= {
+            number
+            for number, event in self.tags
+            if SessionId(host=event.host, seq=event.seq) not in dead
+        }
         for mark in self.marks.values():
-            if mark.sweep is not None:
-                yield mark, mark.sweep
+            if mark.number not in finished:
+                numbers |= {mark.number, mark.swept_by}
+        return sorted((numbers | {self._heads_by}) - {0, self.checkpoint})
