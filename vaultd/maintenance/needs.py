@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from vaultd.backends.base import Backend
-from vaultd.core.errors import KeyringError
+from vaultd.core.errors import KeyringError, ObjectNotFoundError
 from vaultd.core.snapshot import Snapshot
 from vaultd.format.session import RefsSection, pack_bytes
 from vaultd.pipeline.workers import Crew, bulk_work
@@ -47,21 +47,26 @@ class Needs:
         self.parts: set[bytes] = set()
         self.roots: set[bytes] = set()
 
-    def add(self, snapshots: Iterable[Snapshot]) -> None:
+    def add(self, snapshots: Iterable[Snapshot]) -> list[Snapshot]:
         """Take in what snapshots need; those taken in before are not read again.
+
+        Returns:
+            Those whose roots are gone: what they need is not known.
 
         Raises:
             KeyringError: The index key of one is not at hand.
             IntegrityError: A root cannot be believed.
             StorageError: One cannot be read.
         """
+        gone: list[Snapshot] = []
         new = [snapshot for snapshot in snapshots if snapshot.root_sha256 not in self.roots]
         with bulk_work(), Crew("needs", _READERS, 2 * _READERS, lambda: None) as crew:
             for snapshot in new:
-                crew.submit(partial(self._add, snapshot))
+                crew.submit(partial(self._add, snapshot, gone))
             crew.drain()
+        return gone
 
-    def _add(self, snapshot: Snapshot, _: None) -> None:
+    def _add(self, snapshot: Snapshot, gone: list[Snapshot], _: None) -> None:
         session = snapshot.session
         domain = self._trust.host_domain(session.host)
         keys = self._find_keys(domain, snapshot.epoch)
@@ -71,7 +76,11 @@ class Needs:
                 f"{snapshot.epoch} is not on this machine, so what it needs cannot be seen",
                 hint="Renew the keeper's keys: make a request on it, enrol it again, accept it.",
             )
-        root = roots.open_committed(self._backend, self._trust, snapshot)
+        try:
+            root = roots.open_committed(self._backend, self._trust, snapshot)
+        except ObjectNotFoundError:
+            gone.append(snapshot)
+            return
         refs = roots.open_refs(root, keys.index_key)
         pack_bytes(refs, what=f"refs of snapshot {snapshot.short_id}")  # columns that fit together
         with self._lock:

@@ -23,7 +23,7 @@ from vaultd.maintenance.survey import (
     PruneRules,
     Survey,
     first_recallable,
-    protected,
+    needs_now,
     survey,
 )
 from vaultd.maintenance.sweep import (
@@ -150,8 +150,7 @@ def plan_prune(context: KeeperContext, now_ns: int, rules: PruneRules) -> PruneP
     context.observer(PhaseStarted(name="look at what is needed", files=len(hosts)))
     plans = []
     for number, host in enumerate(hosts):
-        needs = Needs(context.backend, context.trust, context.find_keys)
-        needs.add(protected(context, host, since))
+        needs = needs_now(context, host, since)
         plans.append(HostPlan(survey=survey(context, host, needs), needs=needs))
         context.observer(Advanced(files=number + 1, data=0, stored=0))
     return PrunePlan(

@@ -37,13 +37,13 @@ def recall(context: KeeperContext, snapshots: Sequence[Snapshot], reason: str) -
 
     Raises:
         CautionError: Something that one needs is deleted, or may be at any moment.
-        ObjectNotFoundError: The root of one is gone.
         IntegrityError: A root cannot be believed.
         KeyringError: What one needs cannot be seen with the keys at hand.
     """
     for snapshot in snapshots:
         needs = Needs(context.backend, context.trust, context.find_keys)
-        needs.add([snapshot])
+        if needs.add([snapshot]):
+            raise _too_late(snapshot, "its root")
         while True:
             head = context.catalog.refresh_log(context.backend, context.trust)
             if snapshot.session not in context.catalog.forgotten():
@@ -75,10 +75,14 @@ def _expect_kept(context: KeeperContext, snapshot: Snapshot, needs: Needs) -> No
     swept = _swept(context, snapshot.session.host)
     gone = len((needs.packs | needs.parts | needs.roots) & swept)
     if gone:
-        raise CautionError(
-            f"snapshot {snapshot.short_id}: {gone} objects that it needs are deleted",
-            hint="Look for the snapshot in a second copy of the vault.",
-        )
+        raise _too_late(snapshot, f"{gone} objects that it needs")
+
+
+def _too_late(snapshot: Snapshot, what: str) -> CautionError:
+    return CautionError(
+        f"snapshot {snapshot.short_id} cannot be brought back: {what} had to go",
+        hint="Look for the snapshot in a second copy of the vault.",
+    )
 
 
 def _swept(context: KeeperContext, host: str) -> set[bytes]:

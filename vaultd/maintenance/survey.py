@@ -102,6 +102,36 @@ def protected(context: KeeperContext, host: str, since: int) -> list[Snapshot]:
     ]
 
 
+def needs_now(context: KeeperContext, host: str, since: int, needs: Needs | None = None) -> Needs:
+    """Return what the snapshots of a host need.
+
+    Args:
+        context: What the keeper has; its catalog was just refreshed.
+        host: The host.
+        since: As for `protected`.
+        needs: What is known to be needed already; grows.
+
+    Raises:
+        CautionError: The root of a snapshot is gone.
+        KeyringError: What a snapshot needs cannot be seen with the keys of this keeper.
+        IntegrityError: A root cannot be believed.
+    """
+    if needs is None:
+        needs = Needs(context.backend, context.trust, context.find_keys)
+    gone = needs.add(protected(context, host, since))
+    if gone:  # perhaps another keeper has just deleted it, for good reason
+        context.catalog.refresh_log(context.backend, context.trust)
+        still = protected(context, host, since)
+        for snapshot in gone:
+            if snapshot in still:
+                raise CautionError(
+                    f"snapshot {snapshot.short_id} of {snapshot.session}: its root is gone, so "
+                    "what it needs is not known, and nothing is deleted",
+                    hint="Bring the root back from a second copy, or forget that snapshot.",
+                )
+    return needs
+
+
 def survey(context: KeeperContext, host: str, needs: Needs) -> Survey:
     """Look at everything of one host.
 

@@ -21,7 +21,7 @@ from vaultd.format.session import IntentBody, RevokedBody
 from vaultd.format.signed import INTENT, OUTCOME
 from vaultd.maintenance.keeping import KeeperContext
 from vaultd.maintenance.needs import Needs
-from vaultd.maintenance.survey import Doomed, PruneRules, protected
+from vaultd.maintenance.survey import Doomed, PruneRules, needs_now
 from vaultd.pipeline.workers import Crew
 from vaultd.vault import layout
 from vaultd.vault.log import append_next
@@ -136,7 +136,7 @@ def decide(context: KeeperContext, mark: Mark, needs: Needs, since: int) -> Swee
         if known.sweep is not None:
             return known.sweep
         head = context.catalog.log_head()
-        needs.add(protected(context, body.host, since))
+        needs_now(context, body.host, since, needs)
         sweep = SweepBody(
             mark.number,
             _without(body.packs, needs.packs, mark),

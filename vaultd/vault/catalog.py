@@ -8,17 +8,18 @@ shows an older state is noticed.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from vaultd.backends.base import Backend
-from vaultd.core.errors import IntegrityError
+from vaultd.core.errors import IntegrityError, ObjectNotFoundError
 from vaultd.core.snapshot import Counts, Kind, SessionId, Snapshot
 from vaultd.crypto import aead, hashing
 from vaultd.format.codec import decode, encode
-from vaultd.format.log import CheckpointBody, LogBody, TagBody, TagNames
+from vaultd.format.log import CheckpointBody, HeadsBody, LogBody, TagBody, TagNames
 from vaultd.format.session import RefsSection, RootBody, pack_bytes
 from vaultd.vault import contexts, layout, roots
 from vaultd.vault.keyring import ListingKeys
@@ -129,38 +130,42 @@ class Catalog:
             BrokenChainError: The log is not what it was.
         """
         self.refresh_log(backend, trust)
-        findings = []
+        heads = self.state().heads  # before outcomes are listed: later ones may name newer ones
         known = {
-            (host, seq): hidden
+            SessionId(host=host, seq=seq): bool(hidden)
             for host, seq, hidden in self._db.execute("SELECT host, seq, hidden FROM outcome")
         }
+        findings: list[str] = []
         seen = set()
         for info in backend.list(layout.OUTCOMES):
-            try:
+            with _noting(findings, f"outcome {info.name}"):
                 session = layout.session_of(info.name)
-                seen.add((session.host, session.seq))
-                if known.get((session.host, session.seq), 1):
-                    self._remember(session, backend.get(info.name), trust, keys)
-            except IntegrityError as error:
-                findings.append(f"outcome {info.name}: {error.message}")
-        numbers = (layout.log_number(info.name) for info in backend.list(layout.LOG))
-        listed = [number for number in numbers if number is not None]
-        # Once more: what happened while outcomes were read is no reason to be alarmed.
-        head = self.refresh_log(backend, trust)
-        if listed and listed[-1] > head.number:
-            last = layout.log_entry(listed[-1])
-            findings.append(f"log: entry {head.number + 1} is gone, and {last} is there")
+                seen.add(session)
+                if known.get(session, True):
+                    try:
+                        self._remember(session, backend.get(info.name), trust, keys)
+                    except ObjectNotFoundError:  # a keeper has deleted it since it was listed
+                        seen.discard(session)
+        findings += self._log_end(backend, trust)
         findings += self._tags(trust, keys)[1]
         forgotten = self.forgotten()
-        for host, seq in sorted(set(known) - seen):
-            session = SessionId(host=host, seq=seq)
-            if session not in forgotten:
-                findings.append(f"snapshot {session}: seen before and gone from the vault")
-        return findings + self._gaps(forgotten) + self._hidden_heads(forgotten)
+        findings += [
+            f"snapshot {session}: seen before and gone from the vault"
+            for session in sorted(known.keys() - seen - forgotten)
+        ]
+        return findings + self._gaps(forgotten) + self._hidden(heads, forgotten)
 
-    def _hidden_heads(self, forgotten: set[SessionId]) -> list[str]:
+    def _log_end(self, backend: Backend, trust: Trust) -> list[str]:
+        """Read the log once more: what happened meanwhile is no reason to be alarmed."""
+        numbers = (layout.log_number(info.name) for info in backend.list(layout.LOG))
+        last = max((number for number in numbers if number is not None), default=0)
+        head = self.refresh_log(backend, trust)
+        if last <= head.number:
+            return []
+        return [f"log: entry {head.number + 1} is gone, and {layout.log_entry(last)} is there"]
+
+    def _hidden(self, heads: HeadsBody | None, forgotten: set[SessionId]) -> list[str]:
         """Return what a keeper saw at the head of a store, and what is not there now."""
-        heads = self.state().heads
         if heads is None:
             return []
         known = {snapshot.session: snapshot.root_sha256 for snapshot in self.all_snapshots()}
@@ -251,6 +256,15 @@ class Catalog:
             else:
                 changes.setdefault(session, []).append(names)
         return changes, findings
+
+
+@contextmanager
+def _noting(findings: list[str], what: str) -> Iterator[None]:
+    """Turn what cannot be believed into a finding."""
+    try:
+        yield
+    except IntegrityError as error:
+        findings.append(f"{what}: {error.message}")
 
 
 def seal_tags(names: TagNames, number: int, trust: Trust, keys: ListingKeys) -> bytes:
