@@ -7,6 +7,7 @@ byte of a magic is the version of the kind, as an ASCII digit.
 from __future__ import annotations
 
 import struct
+import threading
 from functools import cache
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ MAGIC_BYTES = 8
 FRAME_BYTES = MAGIC_BYTES + 4
 
 _ENCODER = msgspec.msgpack.Encoder()
+_PREPARING = threading.Lock()
 _U32 = struct.Struct("<I")
 _SHORT_ARRAY, _SMALL_NUMBERS = 0x90, 0x80
 
@@ -32,8 +34,14 @@ class Packed(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields
 
 
 @cache
-def _decoder(kind: type[Any]) -> msgspec.msgpack.Decoder[Any]:
+def _made(kind: type[Any]) -> msgspec.msgpack.Decoder[Any]:
     return msgspec.msgpack.Decoder(kind)
+
+
+def _decoder(kind: type[Any]) -> msgspec.msgpack.Decoder[Any]:
+    # Two threads that prepare the same class at once crash the interpreter (msgspec 0.22).
+    with _PREPARING:
+        return _made(kind)
 
 
 def encode(value: object) -> bytes:
