@@ -26,6 +26,7 @@ def keeper_context(app: App, listed: Listed) -> KeeperContext:
         keeper=Keeper(name=held.name, signer=held.signer),
         find_keys=listed.find_keys,
         clock=app.clock,
+        observer=app.progress,
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
 
 from vaultctl.context import opened
+from vaultctl.lazy import LazyGroup
 from vaultctl.options import global_options
 
 _EXAMPLE = re.compile(r"vaultctl |\w+: +vaultctl ")
@@ -43,6 +44,43 @@ def command(doc: str | None) -> Callable[[Callable[..., int | None]], click.Comm
         doc: Docstring of its module: what the help says.
     """
     return click.command(cls=Command, help=help_text(doc))
+
+
+def listing_group(
+    doc: str | None, *, package: str, sections: Mapping[str, Sequence[str]]
+) -> Callable[[Callable[..., int | None]], click.Group]:
+    """Make of a function a command that lists things, and has commands below it.
+
+    Args:
+        doc: Docstring of its module: what the help says.
+        package: Where the commands below it are.
+        sections: Their headings and names.
+    """
+
+    def make(function: Callable[..., int | None]) -> click.Group:
+        @click.pass_context
+        def listing(ctx: click.Context, /, **params: Any) -> int | None:
+            if ctx.invoked_subcommand is not None:
+                return None
+            with opened(ctx.obj) as app:
+                return function(app, **params)
+
+        params = [
+            *reversed(getattr(function, "__click_params__", [])),
+            *global_options(hidden=True),
+        ]
+        return LazyGroup(
+            name=package.rpartition(".")[2],
+            help=help_text(doc),
+            package=package,
+            sections=sections,
+            params=params,
+            callback=listing,
+            invoke_without_command=True,
+            epilog=_EPILOG,
+        )
+
+    return make
 
 
 def help_text(doc: str | None) -> str:

@@ -146,12 +146,12 @@ def test_forgetting_asks_first(home: Home, tmp_path: Path) -> None:
         home.ok("backup", tmp_path, "--name", "ask")
 
     with Terminal(home, "forget", "latest~1", "--store", "ask") as terminal:
-        terminal.wait_for("for good?")
+        terminal.wait_for("Forget 1 snapshot?")
         terminal.type("no")
         assert 2 == terminal.end()
     assert 2 == home.json("snapshots", "--store", "ask").summary["snapshots"]
     with Terminal(home, "forget", "latest~1", "--store", "ask") as terminal:
-        terminal.wait_for("for good?")
+        terminal.wait_for("Forget 1 snapshot?")
         terminal.type("yes")
         assert 0 == terminal.end()
     assert 1 == home.json("snapshots", "--store", "ask").summary["snapshots"]

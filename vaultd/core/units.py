@@ -9,6 +9,8 @@ from vaultd.core.errors import ConfigError
 KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 _FACTOR = {"": 1, "k": KIB, "m": MIB, "g": GIB, "t": TIB}
 
 
@@ -36,6 +38,21 @@ def format_size(count: float) -> str:
         if count < 1024:  # noqa: PLR2004 - the step between units
             return f"{count:.1f} {unit}"
     return f"{count / 1024:.2f} TiB"
+
+
+def parse_duration(text: str) -> int:
+    """Return the seconds that a text such as ``90s``, ``15m``, ``12h``, ``30d``, ``2w`` means.
+
+    Raises:
+        ConfigError: The text is not a duration.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ConfigError(
+            f"cannot read {text!r} as a duration",
+            hint="Write a number with s, m, h, d or w, such as 30d.",
+        )
+    return int(float(match[1]) * _SECONDS[match[2]])
 
 
 def format_duration(seconds: float) -> str:

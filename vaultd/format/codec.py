@@ -41,7 +41,7 @@ def _made(kind: type[Any]) -> msgspec.msgpack.Decoder[Any]:
 def _decoder(kind: type[Any]) -> msgspec.msgpack.Decoder[Any]:
     # Two threads that prepare the same class at once crash the interpreter (msgspec 0.22).
     with _PREPARING:
-        return _made(kind)
+        return _made(kind)  # type: ignore[arg-type]  # types are hashable
 
 
 def encode(value: object) -> bytes:
@@ -64,7 +64,7 @@ def decode(kind: type[T], data: bytes | memoryview, *, what: str, limit: int) ->
     if len(data) > limit:
         raise MalformedObjectError(f"{what}: {len(data)} bytes, at most {limit} allowed")
     try:
-        value: T = _decoder(kind).decode(data)  # type: ignore[arg-type]  # types are hashable
+        value: T = _decoder(kind).decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedObjectError(f"{what}: {error}") from error
     return value

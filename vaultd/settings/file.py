@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from vaultd.core.errors import ConfigError
+from vaultd.core.units import parse_duration
+from vaultd.maintenance.survey import PruneRules
 
 _PLACE = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<where>.*)`)?", re.DOTALL)
 
@@ -32,14 +35,55 @@ class VaultTable(Table, frozen=True, kw_only=True):
     location: str | None = None
 
 
+class KeeperTable(Table, frozen=True, kw_only=True):
+    """``[keeper]``: how careful a prune is; see `vaultd.maintenance.survey.PruneRules`.
+
+    Attributes:
+        recall: How long a forgotten snapshot can be brought back.
+        wait: How long what is condemned stays there at least.
+        revoke_after: When a session that stores nothing is closed.
+        max_open: Sessions that a host may have open before the oldest are closed.
+        max_share: Share of the packs that may be condemned without a person's word.
+    """
+
+    recall: str = "7d"
+    wait: str = "24h"
+    revoke_after: str = "24h"
+    max_open: Annotated[int, Meta(ge=1)] = 4
+    max_share: Annotated[float, Meta(ge=0, le=1)] = 0.3
+
+    def __post_init__(self) -> None:
+        """Refuse durations that are none.
+
+        Raises:
+            ValueError: One is not.
+        """
+        try:
+            self.rules()
+        except ConfigError as exc:
+            raise ValueError(exc.message) from exc
+
+    def rules(self) -> PruneRules:
+        """Return what is asked."""
+        return PruneRules(
+            recall_s=parse_duration(self.recall),
+            wait_s=parse_duration(self.wait),
+            revoke_after_s=parse_duration(self.revoke_after),
+            max_open=self.max_open,
+            max_share=self.max_share,
+        )
+
+
 class ConfigFile(Table, frozen=True, kw_only=True):
     """The whole file.
 
     Attributes:
         vault: ``[vault]``.
+        keeper: ``[keeper]``.
     """
 
     vault: VaultTable = VaultTable()
+    keeper: KeeperTable = KeeperTable()
 
 
 def read_config(path: Path) -> ConfigFile:

@@ -20,7 +20,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from vaultd.backends.base import Backend
 from vaultd.backends.local import LocalBackend
-from vaultd.backends.s3.options import S3Options
+from vaultd.backends.s3.options import Conditional, S3Options
 from vaultd.backends.wrappers.retrying import Retrying
 from vaultd.backends.wrappers.throttled import Endpoint, Throttled
 from vaultd.core.clock import Clock
@@ -70,6 +70,12 @@ def open_backend(
     with S3Backend(place, clock=clock) as bucket:
         throttled = Throttled(bucket, _endpoint(settings, clock, place.connections))
         yield Retrying(throttled, clock=clock, randomness=system_random, observer=observer)
+
+
+def overwrites(location: str, s3: S3Settings) -> bool:
+    """Tell whether a storage was said to have no conditional writes: two writers can collide."""
+    place = parse_location(location, s3)
+    return isinstance(place, S3Options) and place.conditional is Conditional.NONE
 
 
 def parse_location(location: str, s3: S3Settings) -> Path | S3Options:

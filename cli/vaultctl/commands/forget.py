@@ -3,8 +3,9 @@
 vaultctl forget 1a2b3c4d 5e6f7a8b
 vaultctl forget --tag test --store crm
 
-They can no longer be restored by vaultctl; their data is not deleted by this. A store is not left
-without any snapshot unless --even-the-last is given. Needs this machine to be a keeper.
+They can no longer be restored. `vaultctl undelete` brings them back until `vaultctl prune` has
+deleted what only they needed. A store is not left without any snapshot unless --even-the-last is
+given. Needs this machine to be a keeper.
 """
 
 from __future__ import annotations
@@ -76,10 +77,10 @@ def _keep_one(listed: Listed, doomed: Sequence[Snapshot]) -> None:
 def _check_answerable(*, yes: bool) -> None:
     if not yes and not prompts.can_ask():
         raise ConfigError(
-            "forgetting cannot be undone, and nobody is here to confirm it", hint="Give --yes."
+            "nobody is here to confirm that snapshots should be forgotten", hint="Give --yes."
         )
 
 
 def _ask(count: int) -> None:
-    if not prompts.ask_yes(f"Forget {plural(count, 'snapshot')}, for good?"):
+    if not prompts.ask_yes(f"Forget {plural(count, 'snapshot')}?"):
         raise ConfigError("it was not confirmed, so nothing was forgotten")

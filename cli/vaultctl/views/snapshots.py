@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from vaultctl import json_lines
 from vaultctl.output import Output
 from vaultctl.text import local, plain, plural, shown, zone
 from vaultctl.views.tables import lines_of, new_table
-from vaultd.core.snapshot import Snapshot
+from vaultd.core.snapshot import SessionId, Snapshot
 from vaultd.core.units import format_size
 
 if TYPE_CHECKING:
@@ -20,22 +21,34 @@ _ROOMY, _NARROW = 110, 70
 
 _FOLDED = ("Store", "Host", "Tags")
 
+NOTHING_PINNED: Mapping[SessionId, str] = MappingProxyType({})
 
-def show(output: Output, snapshots: Sequence[Snapshot], *, of: int) -> None:
+
+def show(
+    output: Output,
+    snapshots: Sequence[Snapshot],
+    *,
+    of: int,
+    pinned: Mapping[SessionId, str] = NOTHING_PINNED,
+) -> None:
     """Write a list of snapshots, oldest first.
 
     Args:
         output: Where to.
         snapshots: What.
         of: How many there are in all.
+        pinned: Those that no rule forgets, with the reason.
     """
     if output.json:
         for snapshot in snapshots:
-            output.record("snapshot", json_lines.snapshot(snapshot))
+            fields = json_lines.snapshot(snapshot)
+            output.record("snapshot", fields | {"pinned": pinned.get(snapshot.session)})
         output.record("summary", {"snapshots": len(snapshots), "snapshots_in_vault": of})
         return
     if snapshots:
-        _show_table(output, snapshots)
+        _show_table(output, snapshots, pinned)
+    if any(one.session in pinned for one in snapshots):
+        output.say("* pinned: no rule forgets it.")
     if any(one.counts.problems for one in snapshots):
         output.say("! incomplete: some files could not be read when it was made.")
     if any(is_hidden(snapshot) for snapshot in snapshots):
@@ -59,7 +72,9 @@ def line(snapshot: Snapshot) -> str:
     return f"{snapshot.short_id} of {when} ({snapshot.kind}{store} on host {snapshot.session.host})"
 
 
-def _show_table(output: Output, snapshots: Sequence[Snapshot]) -> None:
+def _show_table(
+    output: Output, snapshots: Sequence[Snapshot], pinned: Mapping[SessionId, str]
+) -> None:
     roomy = output.columns >= _ROOMY
     headings = _headings(snapshots, roomy=roomy)
     if output.columns < _NARROW:
@@ -67,6 +82,7 @@ def _show_table(output: Output, snapshots: Sequence[Snapshot]) -> None:
     rows = []
     for one in snapshots:
         cells = _cells(one, roomy=roomy)
+        cells["Kind"] += " *" if one.session in pinned else ""
         rows.append([cells[_key(heading)] for heading in headings])
     lines = lines_of(headings, rows, output.columns)
     if lines is None:

@@ -32,6 +32,8 @@ def test_the_vault_is_named(tmp_path: Path) -> None:
         ("[vault]\nlocaton = 1\n", "vault: there is no key 'locaton' here"),
         ("[valt]\n", "top level: there is no key 'valt' here"),
         ("[vault]\nlocation = 1\n", "vault.location: expected str | null, got int"),
+        ("[keeper]\nwait = '3 moons'\n", "keeper: cannot read '3 moons' as a duration"),
+        ("[keeper]\nmax_share = 2\n", "keeper.max_share: expected float <= 1.0"),
         ("[vault\n", "is not TOML: .*line 1, column 7"),
     ],
 )

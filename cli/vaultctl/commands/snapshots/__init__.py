@@ -3,7 +3,7 @@
 Each is shown with its id, time, kind, store, host, tags, number of files, size, and what it took
 to store. Names are shown as far as this machine has the keys: a host sees its own, a recovery key
 (--recovery-key-file) shows all. A snapshot that was here and is gone is reported, with exit code
-20.
+20. Those that were pinned, which no rule forgets, are marked with a star.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from vaultctl.command import command as make_command
+from vaultctl.command import listing_group
 from vaultctl.context import App
 from vaultctl.exit_codes import DAMAGE, OK
 from vaultctl.filters import filter_of, filter_options
@@ -25,7 +25,7 @@ from vaultd.vault.select import latest_of_each
 _GROUPS = ("host", "store", "paths", "tags", "kind", "day")
 
 
-@make_command(__doc__)
+@listing_group(__doc__, package=__name__, sections={"Commands": ("pin", "unpin")})
 @filter_options
 @click.option("--latest", type=click.IntRange(1), metavar="N", help="The newest N of each group.")
 @click.option(
@@ -44,7 +44,7 @@ def command(app: App, latest: int | None, group_by: str, **chosen: Any) -> int:
         found = choose(listed.snapshots, wanted)
         if latest is not None:
             found = latest_of_each(found, latest, lambda one: _group_of(one, names))
-        view.show(app.output, found, of=len(listed.snapshots))
+        view.show(app.output, found, of=len(listed.snapshots), pinned=listed.catalog.pinned())
         return DAMAGE if listed.findings else OK
 
 
