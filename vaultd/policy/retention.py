@@ -1,14 +1,14 @@
 """What is kept and what may be forgotten, with reasons in words. Pure.
 
 Rules are joined by *or*: what one of them keeps is kept. On top of them, whatever the rules say,
-stays what is pinned, what is younger than the least age, the newest three good snapshots of each
-store, and what a kept incremental or differential snapshot was built on.
+stays what is pinned or held otherwise, what is younger than the least age, the newest three good
+snapshots of each store, and what a kept incremental or differential snapshot was built on.
 
 What holds when somebody adds snapshots (FORMAT.md and docs/security.md tell who could). Let the
 attack begin at T by the storage's clock, so that all that is added was committed at T or later,
 with whatever host times, sessions, kinds, bases, tags and contents. A snapshot committed before T
 
-1. is kept while it is younger than ``min_age_s``, has a kept tag or is pinned;
+1. is kept while it is younger than ``min_age_s``, has a kept tag or is held;
 2. is kept by ``keep_within`` for that span;
 3. that held the place of a period which was over `seats.DEVIATION_NS` before T, and is not known to
    be damaged, holds it as long as fewer than n of these periods have gone by (``keep_daily`` n and
@@ -223,8 +223,8 @@ def _kept(store: _Store) -> list[Reason]:
     return found + list(_needed(store, [one for one, _ in found]))
 
 
-def _pinned(store: _Store) -> Iterator[Reason]:
-    return ((one, "pinned") for one in store.members if one.pinned)
+def _held(store: _Store) -> Iterator[Reason]:
+    return ((one, one.held_by) for one in store.members if one.held_by)
 
 
 def _last(store: _Store) -> Iterator[Reason]:
@@ -295,7 +295,7 @@ def _newest_good(store: _Store) -> Iterator[Reason]:
 
 
 _RULES: tuple[Callable[[_Store], Iterator[Reason]], ...] = (
-    _pinned,
+    _held,
     _last,
     _periods,
     _within,

@@ -49,7 +49,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
         committed_ns: When the storage took its outcome, by the storage's clock.
         started_ns: When its host says that the capture began.
         tags: Its tags.
-        pinned: A keeper said that it stays.
+        held_by: Why it stays whatever rules say, such as ``pinned``; empty for nothing.
         health: What is known about its bytes.
     """
 
@@ -61,7 +61,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
     committed_ns: int
     started_ns: int
     tags: tuple[str, ...] = ()
-    pinned: bool = False
+    held_by: str = ""
     health: Health = Health.UNKNOWN
 
 

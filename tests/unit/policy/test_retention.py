@@ -182,7 +182,7 @@ def test_a_tag_keeps() -> None:
 
 
 def test_a_pin_keeps() -> None:
-    pinned = [made(1, "2021-01-01T00:00", pinned=True), made(2, "2021-01-02T00:00")]
+    pinned = [made(1, "2021-01-01T00:00", held_by="pinned"), made(2, "2021-01-02T00:00")]
 
     assert {1: "pinned", 2: "1st of the last 1"} == {
         seq: reasons[0] for seq, reasons in fate([*pinned], policy(keep_last=1), NOW).items()
