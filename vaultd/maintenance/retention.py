@@ -24,6 +24,7 @@ _DAY_S, _SECOND_NS = 86_400, 10**9
 _TOLERANCE_S = 300
 
 _HIDDEN = "its names are not shown by the keys at hand"
+_NO_POLICY = "there are no rules for its store"
 _GONE = "its outcome is not in the storage"
 
 
@@ -31,13 +32,13 @@ class Rules(Struct, frozen=True, kw_only=True):
     """What is to be kept, and what is known about snapshots beside what they say themselves.
 
     Attributes:
-        policy_of: Returns the policy of a store, given its name.
+        policy_of: Returns the policy of a store, given its name; ``None``: it has none.
         min_age_days: As the vault's key policy says: no policy goes below it.
         pinned: Snapshots that a keeper pinned.
         health: Returns what is known about the bytes that a snapshot needs.
     """
 
-    policy_of: Callable[[str], RetentionPolicy]
+    policy_of: Callable[[str], RetentionPolicy | None]
     min_age_days: int
     pinned: frozenset[SessionId] = frozenset()
     health: Callable[[Snapshot], Health] = lambda _: Health.UNKNOWN
@@ -50,7 +51,7 @@ class Judged(Struct, frozen=True, kw_only=True):
         snapshot: The snapshot.
         kept: Whether it stays.
         reasons: Why, one clause each; never empty.
-        policy: The policy that it was judged by, in words.
+        policy: The policy that it was judged by, in words; empty: none.
     """
 
     snapshot: Snapshot
@@ -109,10 +110,11 @@ def plan_retention(
     for members in stores.values():
         candidates = [_candidate(one, committed, rules, now_ns) for one in members]
         store = _name(members, candidates)
-        if not store:
-            found |= {one.session: _untouched(one) for one in members}
+        policy = rules.policy_of(store) if store else None
+        if policy is None:
+            reason = _NO_POLICY if store else _HIDDEN
+            found |= {one.session: _untouched(one, reason) for one in members}
             continue
-        policy = rules.policy_of(store)
         policy = replace(policy, min_age_s=max(policy.min_age_s, rules.min_age_days * _DAY_S))
         warnings += policy.warnings()
         for one, verdict in zip(members, judge(candidates, policy, now_ns), strict=True):
@@ -172,8 +174,8 @@ def _name(members: Sequence[Snapshot], candidates: Sequence[Candidate]) -> str:
     return min(named)[2] if named else ""
 
 
-def _untouched(one: Snapshot) -> Judged:
-    return Judged(snapshot=one, kept=True, reasons=(_HIDDEN,), policy="")
+def _untouched(one: Snapshot, reason: str) -> Judged:
+    return Judged(snapshot=one, kept=True, reasons=(reason,), policy="")
 
 
 def _clock(committed: dict[str, int], now_ns: int) -> list[str]:

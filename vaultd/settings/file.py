@@ -1,7 +1,8 @@
 """The configuration file: TOML, read once, every key known, every value checked.
 
 A missing table means its defaults; a key that is not in these structs is an error with its path.
-Sizes are text such as ``50G``, durations text such as ``30d`` (`vaultd.core.units`).
+Sizes are text such as ``50G`` (`vaultd.core.units`), spans of time text such as ``30d``
+(`vaultd.policy.calendar`).
 """
 
 from __future__ import annotations
@@ -9,16 +10,21 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import asdict
 
 from vaultd.core.errors import ConfigError
 from vaultd.core.units import parse_duration
 from vaultd.maintenance.survey import PruneRules
+from vaultd.policy.calendar import parse_age, parse_span, zone_named
 
 _PLACE = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<where>.*)`)?", re.DOTALL)
+
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,16 +80,74 @@ class KeeperTable(Table, frozen=True, kw_only=True):
         )
 
 
+class RetentionTable(Table, frozen=True, kw_only=True):
+    """``[retention]`` and ``[stores.NAME.retention]``: what is kept; see `RetentionPolicy`.
+
+    Spans are text such as ``30d`` or ``1y5m7d2h``; 0 and empty text mean none.
+    """
+
+    keep_last: Count = 0
+    keep_hourly: Count = 0
+    keep_daily: Count = 0
+    keep_weekly: Count = 0
+    keep_monthly: Count = 0
+    keep_yearly: Count = 0
+    keep_within: str = ""
+    keep_within_hourly: str = ""
+    keep_within_daily: str = ""
+    keep_within_weekly: str = ""
+    keep_within_monthly: str = ""
+    keep_within_yearly: str = ""
+    keep_tags: tuple[str, ...] = ()
+    min_age: str = ""
+    timezone: str = ""
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether it says what to keep."""
+        given = asdict(self).items()
+        return any(value for name, value in given if name.startswith("keep_"))
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of a `RetentionPolicy` that are set here.
+
+        Raises:
+            ConfigError: A value cannot be used; the message names its key.
+        """
+        found: dict[str, Any] = {}
+        for name, value in asdict(self).items():
+            try:
+                if value:
+                    found |= _retention_field(name, value)
+            except ConfigError as exc:
+                raise ConfigError(f"{name}: {exc.message}", hint=exc.hint) from exc
+        return found
+
+
+class StoreTable(Table, frozen=True, kw_only=True):
+    """``[stores.NAME]``: what is special about one store.
+
+    Attributes:
+        retention: ``[stores.NAME.retention]``.
+    """
+
+    retention: RetentionTable = RetentionTable()
+
+
 class ConfigFile(Table, frozen=True, kw_only=True):
     """The whole file.
 
     Attributes:
         vault: ``[vault]``.
         keeper: ``[keeper]``.
+        retention: ``[retention]``: of stores that have none of their own.
+        stores: ``[stores.NAME]`` by name.
     """
 
     vault: VaultTable = VaultTable()
     keeper: KeeperTable = KeeperTable()
+    retention: RetentionTable = RetentionTable()
+    stores: dict[str, StoreTable] = {}
 
 
 def read_config(path: Path) -> ConfigFile:
@@ -97,7 +161,7 @@ def read_config(path: Path) -> ConfigFile:
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError(f"config {path}: cannot be read: {exc}") from exc
     try:
-        return msgspec.convert(tomllib.loads(text), ConfigFile)
+        config = msgspec.convert(tomllib.loads(text), ConfigFile)
     except tomllib.TOMLDecodeError as exc:
         raise ConfigError(f"config {path}: is not TOML: {exc}") from exc
     except msgspec.ValidationError as exc:
@@ -107,6 +171,26 @@ def read_config(path: Path) -> ConfigFile:
             f"config {path}: {where or 'top level'}: {_in_our_words(what)}",
             hint="Compare it with config/vaultd.toml, which has every key with its meaning.",
         ) from exc
+    _check_retention(config, path)
+    return config
+
+
+def _check_retention(config: ConfigFile, path: Path) -> None:
+    tables = {"retention": config.retention}
+    tables |= {f"stores.{name}.retention": one.retention for name, one in config.stores.items()}
+    for where, table in tables.items():
+        try:
+            table.fields()
+        except ConfigError as exc:
+            raise ConfigError(f"config {path}: {where}.{exc.message}", hint=exc.hint) from exc
+
+
+def _retention_field(name: str, value: Any) -> dict[str, Any]:
+    if name == "min_age":
+        return {"min_age_s": parse_age(value)}
+    if name == "timezone":
+        zone_named(value)
+    return {name: parse_span(value) if name.startswith("keep_within") else value}
 
 
 def _in_our_words(what: str) -> str:

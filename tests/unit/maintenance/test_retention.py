@@ -124,6 +124,13 @@ def test_a_store_has_the_name_that_it_had_first(scene: Scene) -> None:
     assert () == result.doomed
 
 
+def test_a_store_without_rules_is_not_judged(scene: Scene) -> None:
+    result = plan(scene, scene.desk.snapshots(), policy_of=lambda _: None)
+
+    assert {("there are no rules for its store",)} == {one.reasons for one in result.judged}
+    assert () == result.doomed + result.warnings
+
+
 def test_a_clock_that_is_behind_is_told(scene: Scene) -> None:
     rules = Rules(policy_of=lambda _: POLICY, min_age_days=0)
 

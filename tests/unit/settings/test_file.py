@@ -34,6 +34,12 @@ def test_the_vault_is_named(tmp_path: Path) -> None:
         ("[vault]\nlocation = 1\n", "vault.location: expected str | null, got int"),
         ("[keeper]\nwait = '3 moons'\n", "keeper: cannot read '3 moons' as a duration"),
         ("[keeper]\nmax_share = 2\n", "keeper.max_share: expected float <= 1.0"),
+        ("[retention]\nkeep_dayly = 1\n", "retention: there is no key 'keep_dayly' here"),
+        ("[retention]\nkeep_daily = -1\n", "retention.keep_daily: expected int >= 0"),
+        ("[retention]\nkeep_within = '7w'\n", "retention.keep_within: cannot read '7w' as a span"),
+        ("[retention]\nmin_age = '2m'\n", "retention.min_age: cannot count '2m' in seconds"),
+        ("[stores.a.retention]\ntimezone = 'X'\n", "stores.a.retention.timezone: time zone 'X'"),
+        ("[stores.a]\nretain = 1\n", r"stores\[...\]: there is no key 'retain' here"),
         ("[vault\n", "is not TOML: .*line 1, column 7"),
     ],
 )
