@@ -16,7 +16,7 @@ from vaultd.backends.base import Backend
 from vaultd.core.snapshot import SessionId, Snapshot
 from vaultd.core.units import format_duration
 from vaultd.maintenance.forget import KeeperContext, forget
-from vaultd.policy.retention import RetentionPolicy, judge
+from vaultd.policy.retention import RetentionPolicy, Verdict, judge
 from vaultd.policy.seats import Candidate, Health
 from vaultd.vault import layout
 
@@ -49,12 +49,14 @@ class Judged(Struct, frozen=True, kw_only=True):
 
     Attributes:
         snapshot: The snapshot.
+        committed_ns: When the storage took it; now, where the storage does not say.
         kept: Whether it stays.
         reasons: Why, one clause each; never empty.
         policy: The policy that it was judged by, in words; empty: none.
     """
 
     snapshot: Snapshot
+    committed_ns: int
     kept: bool
     reasons: tuple[str, ...]
     policy: str
@@ -73,8 +75,13 @@ class RetentionPlan(Struct, frozen=True, kw_only=True):
 
     @property
     def doomed(self) -> tuple[Judged, ...]:
-        """What is to be forgotten: newest first, so that nothing is built on what is gone."""
-        return tuple(one for one in reversed(self.judged) if not one.kept)
+        """What is to be forgotten, policy by policy.
+
+        Newest first: wherever it stops, nothing is left whose base is gone.
+        """
+        going = [one for one in self.judged if not one.kept]
+        going.sort(key=lambda one: (one.policy, one.snapshot.session), reverse=True)
+        return tuple(going)
 
     def among(self, chosen: Sequence[Snapshot]) -> RetentionPlan:
         """Return the plan for some of the snapshots; what becomes of each stays as it is."""
@@ -110,17 +117,15 @@ def plan_retention(
     for members in stores.values():
         candidates = [_candidate(one, committed, rules, now_ns) for one in members]
         store = _name(members, candidates)
-        policy = rules.policy_of(store) if store else None
+        policy = _policy(rules, store)
         if policy is None:
             reason = _NO_POLICY if store else _HIDDEN
-            found |= {one.session: _untouched(one, reason) for one in members}
-            continue
-        policy = replace(policy, min_age_s=max(policy.min_age_s, rules.min_age_days * _DAY_S))
-        warnings += policy.warnings()
-        for one, verdict in zip(members, judge(candidates, policy, now_ns), strict=True):
-            found[one.session] = Judged(
-                snapshot=one, kept=verdict.kept, reasons=verdict.reasons, policy=policy.words()
-            )
+            verdicts = [Verdict(candidate=one, kept=True, reasons=(reason,)) for one in candidates]
+        else:
+            warnings += policy.warnings()
+            verdicts = judge(candidates, policy, now_ns)
+        for one, verdict in zip(members, verdicts, strict=True):
+            found[one.session] = _judged(one, verdict, policy)
     judged = tuple(found[snapshot.session] for snapshot in snapshots)
     hidden = sum(_HIDDEN in one.reasons for one in judged)
     if hidden:
@@ -174,8 +179,22 @@ def _name(members: Sequence[Snapshot], candidates: Sequence[Candidate]) -> str:
     return min(named)[2] if named else ""
 
 
-def _untouched(one: Snapshot, reason: str) -> Judged:
-    return Judged(snapshot=one, kept=True, reasons=(reason,), policy="")
+def _policy(rules: Rules, store: str) -> RetentionPolicy | None:
+    """Return what is kept of a store; ``None`` when nobody said, or its name is hidden."""
+    policy = rules.policy_of(store) if store else None
+    if policy is None:
+        return None
+    return replace(policy, min_age_s=max(policy.min_age_s, rules.min_age_days * _DAY_S))
+
+
+def _judged(one: Snapshot, verdict: Verdict, policy: RetentionPolicy | None) -> Judged:
+    return Judged(
+        snapshot=one,
+        committed_ns=verdict.candidate.committed_ns,
+        kept=verdict.kept,
+        reasons=verdict.reasons,
+        policy="" if policy is None else policy.words(),
+    )
 
 
 def _clock(committed: dict[str, int], now_ns: int) -> list[str]:

@@ -323,6 +323,6 @@ def _needed(store: _Store, kept: Iterable[Candidate]) -> Iterator[Reason]:
 
 
 def _ordinal(number: int) -> str:
-    endings = {1: "st", 2: "nd", 3: "rd"}
+    endings = {1: "st", 2: "nd", 3: "rd"}  # codespell:ignore nd
     teen = number % 100 in (11, 12, 13)
     return f"{number}{'th' if teen else endings.get(number % 10, 'th')}"

@@ -41,6 +41,7 @@ def _fields(one: Judged) -> dict[str, object]:
         "id": snapshot.id,
         "short_id": snapshot.short_id,
         "time": json_lines.instant(snapshot.started_ns),
+        "committed": json_lines.instant(one.committed_ns),
         "kind": str(snapshot.kind),
         "store": snapshot.store,
         "host": snapshot.session.host,
