@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.support.cli import Home, Terminal
+from tests.support.cli import Home, Terminal, make_home
+from tests.support.seaweed import Seaweed
 
 DAY_NS = 86_400 * 10**9
 
@@ -232,3 +234,21 @@ def test_a_simulation_takes_the_rules_of_a_store(home: Home) -> None:
     assert general.summary["policy"].startswith("keep-last 1,")
     assert 2 == none.code
     assert "keeps nothing" in none.err
+
+
+def test_a_bucket_s_clock_counts(seaweed: Seaweed, tmp_path: Path) -> None:
+    bucket = make_home(
+        tmp_path,
+        f"s3:{seaweed.endpoint}/{seaweed.bucket}/{seaweed.prefix()}kept",
+        AWS_ACCESS_KEY_ID=seaweed.access_key,
+        AWS_SECRET_ACCESS_KEY=seaweed.secret_key,
+        VAULTD_INSECURE_TLS="1",
+    )
+    (tmp_path / "file").write_text("contents")
+    bucket.ok("backup", tmp_path / "file", "--name", "crm")
+
+    verdict = bucket.json("forget", "-n", "--keep-daily", "1").of_type("verdict")[0]
+
+    committed = datetime.fromisoformat(verdict["committed"])
+    assert abs(committed - datetime.fromisoformat(verdict["time"])) < timedelta(minutes=5)
+    assert "younger than 14 days" in verdict["reasons"]
