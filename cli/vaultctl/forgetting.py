@@ -106,6 +106,7 @@ def forget_by_policy(app: App, keeping: Keeping, wanted: Filter, terms: Terms) -
         rules = Rules(
             policy_of=lambda store: policy_for(config, store, keeping.table),
             min_age_days=context.trust.policy.min_age_days,
+            pinned=frozenset(listed.catalog.pinned()),
         )
         now_ns = app.clock.now_ns()
         plan = plan_retention(context.backend, listed.snapshots, rules, now_ns)

@@ -184,3 +184,11 @@ def test_a_bucket_is_pruned(tmp_path: Path, seaweed: Seaweed) -> None:
     assert done.summary["objects_deleted"] >= 6
     assert [third] == listed(home)
     home.ok("check", "--read-data", *home.key)
+
+
+def test_rules_do_not_forget_what_is_pinned(home: Home, tree: Path) -> None:
+    ids = [backed_up(home, tree, "full") for _ in range(6)]
+    home.ok("snapshots", "pin", ids[0][:8])
+    lines = home.json("forget", "--dry-run", "--keep-last", "1", "--min-age", "0h")
+    said = {line["id"]: line for line in lines.of_type("verdict")}
+    assert any("pinned" in reason for reason in said[ids[0]]["reasons"])

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 from vaultd.backends.base import Backend
 from vaultd.core.snapshot import SessionId, Snapshot
 from vaultd.core.units import format_duration
-from vaultd.maintenance.forget import KeeperContext, forget
+from vaultd.maintenance.forget import forget
+from vaultd.maintenance.keeping import KeeperContext
 from vaultd.policy.retention import RetentionPolicy, Verdict, judge
 from vaultd.policy.seats import Candidate, Health
 from vaultd.vault import layout

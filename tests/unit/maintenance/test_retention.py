@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from tests.support.vaults import Scene
 from vaultd.core.clock import SystemClock
 from vaultd.core.snapshot import Kind, SessionId, Snapshot
-from vaultd.format.session import ForgetBody
-from vaultd.maintenance.forget import KeeperContext
+from vaultd.format.log import ForgetBody
+from vaultd.maintenance.keeping import KeeperContext
 from vaultd.maintenance.retention import (
     RetentionPlan,
     Rules,
