@@ -3,6 +3,7 @@
 # make check    format, lint, types, imports, spelling, architecture: seconds
 # make nightly  the same tests with far more generated cases, and those that take minutes
 # make fuzz     throw bytes at every decoder for ten minutes, guided by coverage
+# make soak     sixteen hosts, keepers and restorers at once for ten minutes, killed at random
 # make perf     the measurements of perf/README.md
 # make clean    forget what was made here, .venv included
 
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check nightly fuzz perf clean
+.PHONY: demo test check nightly fuzz soak perf clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/python docs/demo.py
@@ -33,6 +34,9 @@ nightly: check
 fuzz: $(VENV)/.everything
 	$(PIP) 'atheris>=3.0,<3.1'
 	$(BIN)/python -m tests.fuzz.fuzz_format -max_total_time=600
+
+soak: $(VENV)/.everything
+	$(BIN)/python -m tests.soak.soak --minutes 10
 
 perf: $(VENV)/.everything
 	$(BIN)/python -m perf.run

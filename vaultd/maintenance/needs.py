@@ -42,7 +42,7 @@ class Needs:
         self._trust = trust
         self._find_keys = find_keys
         self._lock = threading.Lock()
-        self._newest: dict[int, bytes] = {}
+        self._longest: dict[int, bytes] = {}
         self.packs: set[bytes] = set()
         self.parts: set[bytes] = set()
         self.roots: set[bytes] = set()
@@ -89,11 +89,13 @@ class Needs:
     def _take_in(self, snapshot: Snapshot, refs: RefsSection) -> None:
         sha256s = refs.packs.sha256s
         # Snapshots of one chain begin with the same packs, a million times over.
-        before = self._newest.get(snapshot.chain, b"")
+        before = self._longest.get(snapshot.chain, b"")
         start = len(before) if sha256s.startswith(before) else 0
-        self._newest[snapshot.chain] = sha256s
-        self.packs.update(
-            sha256s[at : at + _SHA256_BYTES] for at in range(start, len(sha256s), _SHA256_BYTES)
-        )
+        if len(sha256s) > len(before):
+            self._longest[snapshot.chain] = sha256s
+        if not before.startswith(sha256s):
+            self.packs.update(
+                sha256s[at : at + _SHA256_BYTES] for at in range(start, len(sha256s), _SHA256_BYTES)
+            )
         self.parts.update(part.sha256 for part in refs.parts)
         self.roots.add(snapshot.root_sha256)

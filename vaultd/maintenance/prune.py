@@ -150,8 +150,7 @@ def plan_prune(context: KeeperContext, now_ns: int, rules: PruneRules) -> PruneP
     context.observer(PhaseStarted(name="look at what is needed", files=len(hosts)))
     plans = []
     for number, host in enumerate(hosts):
-        needs = needs_now(context, host, since)
-        plans.append(HostPlan(survey=survey(context, host, needs), needs=needs))
+        plans.append(_look(context, host, since))
         context.observer(Advanced(files=number + 1, data=0, stored=0))
     return PrunePlan(
         hosts=tuple(plans),
@@ -163,6 +162,28 @@ def plan_prune(context: KeeperContext, now_ns: int, rules: PruneRules) -> PruneP
         now_ns=now_ns,
         rules=rules,
     )
+
+
+def _look(context: KeeperContext, host: str, since: int) -> HostPlan:
+    """Look at everything of one host.
+
+    Raises:
+        CautionError: The listing lacks packs that snapshots need: it may lack more than those.
+    """
+    while True:
+        head = context.catalog.log_head()
+        needs = needs_now(context, host, since)
+        found = survey(context, host, needs)
+        if not found.lacking:
+            return HostPlan(survey=found, needs=needs)
+        if context.catalog.refresh_log(context.backend, context.trust) == head:
+            raise CautionError(
+                f"host {host}: {found.lacking} of {len(needs.packs)} packs that its snapshots need "
+                "are not listed: either the storage lists too little, or they are lost",
+                hint="Run `vaultctl check`; what is lost must be repaired or known before a prune.",
+            )
+        # Another keeper may have forgotten and deleted meanwhile.
+        refresh(context)
 
 
 def check_plan(plan: PrunePlan) -> None:

@@ -70,12 +70,14 @@ class Survey(Struct, frozen=True, kw_only=True):
     Attributes:
         host: The host.
         packs: How many packs are listed.
+        lacking: Packs that are needed and not listed, and that the log does not know to be lost.
         fresh: What nothing needs, and nothing condemns yet.
         swept: What was swept before and is still there.
     """
 
     host: str
     packs: int
+    lacking: int
     fresh: Doomed
     swept: Doomed
 
@@ -141,7 +143,6 @@ def survey(context: KeeperContext, host: str, needs: Needs) -> Survey:
         needs: What its snapshots need, all of `protected` taken in.
 
     Raises:
-        CautionError: The listing lacks packs that snapshots need.
         StorageError: It cannot be listed.
     """
     state = context.catalog.state()
@@ -156,12 +157,6 @@ def survey(context: KeeperContext, host: str, needs: Needs) -> Survey:
         listed(context, f"{layout.PACKS}{host}/"), needs.packs, said, (fresh.packs, swept.packs)
     )
     known = {sha256 for _, sha256 in state.avoided.get(host, ())} & needs.packs
-    if len(needs.packs) - needed > len(known):
-        raise CautionError(
-            f"host {host}: {len(needs.packs) - needed} of {len(needs.packs)} packs that its "
-            "snapshots need are not listed: either the storage lists too little, or they are lost",
-            hint="Run `vaultctl check`; what is lost must be repaired or known before a prune.",
-        )
     _sort(listed(context, f"{layout.PARTS}{host}/"), needs.parts, said, (fresh.parts, swept.parts))
     roots = (
         ((one.session.seq, one.root_sha256), outcomes[one.session].size)
@@ -169,7 +164,8 @@ def survey(context: KeeperContext, host: str, needs: Needs) -> Survey:
         if one.session in outcomes
     )
     _sort(roots, needs.roots, said, (fresh.roots, swept.roots))
-    return Survey(host=host, packs=packs, fresh=fresh, swept=swept)
+    lacking = max(len(needs.packs) - needed - len(known), 0)
+    return Survey(host=host, packs=packs, lacking=lacking, fresh=fresh, swept=swept)
 
 
 def _sort(

@@ -18,7 +18,7 @@ from vaultctl.command import command as make_command
 from vaultctl.context import App
 from vaultctl.listing import opened_list
 from vaultctl.views import prune as view
-from vaultd.core.errors import ConfigError
+from vaultd.core.errors import CautionError, ConfigError
 from vaultd.core.units import parse_duration
 from vaultd.maintenance.prune import check_plan, execute_prune, plan_prune
 from vaultd.maintenance.server_time import server_now_ns
@@ -55,9 +55,13 @@ def command(
         now_ns = app.clock.now_ns() if dry_run else server_now_ns(backend, app.clock, system_random)
         plan = plan_prune(context, now_ns, rules)
         view.show_plan(app.output, plan, dry_run=dry_run)
-        check_plan(plan)
         if not dry_run:
             view.show_report(app.output, execute_prune(context, plan))
+            return
+        try:
+            check_plan(plan)
+        except CautionError as caution:
+            app.output.warn(caution.message)
 
 
 def _rules(app: App, confirm: int | None, times: dict[str, str | None]) -> PruneRules:
