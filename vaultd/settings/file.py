@@ -16,11 +16,14 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
+from vaultd.backends.s3.options import Addressing, Conditional
 from vaultd.core.errors import ConfigError
-from vaultd.core.units import parse_duration
+from vaultd.core.units import parse_duration, parse_size
 from vaultd.maintenance.survey import PruneRules
 from vaultd.policy.calendar import parse_age, parse_span, zone_named
+from vaultd.policy.copies import Media
 
+_REPLICA = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _PLACE = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<where>.*)`)?", re.DOTALL)
 
 
@@ -31,14 +34,96 @@ class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of all tables of the file."""
 
 
+class ReplicaTable(Table, frozen=True, kw_only=True):
+    """One of ``[[vault.replicas]]``: a second copy of the vault, and how to reach it.
+
+    Nothing about S3 is taken over from the first target but whether certificates are checked: a
+    second copy lies elsewhere.
+
+    Attributes:
+        name: For people and for options: ``offsite``.
+        location: As `vaultd.wiring.storage` understands it.
+        media: What it lies on; ``None``: what its location says.
+        offsite: It is in another building than the data and the first target.
+        limit_upload: At most so many bytes a second, such as ``10M``.
+        limit_download: The same for reading.
+        endpoint: Server of ``s3://BUCKET``.
+        region: Region to sign requests for.
+        profile: Section of the AWS settings to use: credentials of its own.
+        addressing: Where the bucket's name goes.
+        ca_bundle: Certificates to trust.
+        conditional: See `vaultd.backends.s3.options`.
+        storage_class: For big objects.
+    """
+
+    name: str
+    location: str
+    media: Media | None = None
+    offsite: bool = False
+    limit_upload: str | None = None
+    limit_download: str | None = None
+    endpoint: str | None = None
+    region: str | None = None
+    profile: str | None = None
+    addressing: Addressing = Addressing.AUTO
+    ca_bundle: str | None = None
+    conditional: Conditional = Conditional.HEADER
+    storage_class: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no replica can be.
+
+        Raises:
+            ValueError: It is.
+        """
+        if _REPLICA.fullmatch(self.name) is None:
+            raise ValueError(
+                f"replica {self.name!r}: expected a name of 1 to 40 characters a-z, 0-9 and -"
+            )
+        for limit in (self.limit_upload, self.limit_download):
+            if limit is not None and _rate(limit) < 1:
+                raise ValueError(f"replica {self.name}: {limit!r} lets nothing through")
+
+    @property
+    def limit_upload_bytes_s(self) -> int | None:
+        """Most bytes to put in a second; ``None``: no limit."""
+        return None if self.limit_upload is None else _rate(self.limit_upload)
+
+    @property
+    def limit_download_bytes_s(self) -> int | None:
+        """Most bytes to get in a second; ``None``: no limit."""
+        return None if self.limit_download is None else _rate(self.limit_download)
+
+
 class VaultTable(Table, frozen=True, kw_only=True):
     """``[vault]``: where the vault lies.
 
     Attributes:
         location: As `vaultd.wiring.storage` understands it.
+        media: What it lies on; ``None``: what its location says.
+        offsite: It is in another building than the data.
+        replicas: Further copies of it.
     """
 
     location: str | None = None
+    media: Media | None = None
+    offsite: bool = False
+    replicas: tuple[ReplicaTable, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse two replicas of one name or at one place.
+
+        Raises:
+            ValueError: There are.
+        """
+        names = [replica.name for replica in self.replicas]
+        places = [replica.location for replica in self.replicas]
+        if self.location is not None:
+            places.append(self.location)
+        for what, values in (("name", names), ("location", places)):
+            twice = sorted({value for value in values if values.count(value) > 1})
+            if twice:
+                raise ValueError(f"two copies of one {what}: {', '.join(twice)}")
 
 
 class KeeperTable(Table, frozen=True, kw_only=True):
@@ -191,6 +276,13 @@ def _retention_field(name: str, value: Any) -> dict[str, Any]:
     if name == "timezone":
         zone_named(value)
     return {name: parse_span(value) if name.startswith("keep_within") else value}
+
+
+def _rate(text: str) -> int:
+    try:
+        return parse_size(text.removesuffix("/s"))
+    except ConfigError as exc:
+        raise ValueError(exc.message) from exc
 
 
 def _in_our_words(what: str) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from vaultd.core.errors import ConfigError
-from vaultd.settings.file import ConfigFile, VaultTable, read_config
+from vaultd.policy.copies import Media
+from vaultd.settings.file import ConfigFile, ReplicaTable, VaultTable, read_config
 
 EXAMPLE = Path("config/vaultd.toml")
 
@@ -24,6 +25,58 @@ def test_an_empty_file_means_defaults(tmp_path: Path) -> None:
 def test_the_vault_is_named(tmp_path: Path) -> None:
     config = read(tmp_path, '[vault]\nlocation = "/srv/vault"\n')
     assert ConfigFile(vault=VaultTable(location="/srv/vault")) == config
+
+
+def test_replicas_are_named_with_how_to_reach_them(tmp_path: Path) -> None:
+    config = read(
+        tmp_path,
+        """
+        [vault]
+        location = "/srv/vault"
+        [[vault.replicas]]
+        name = "offsite"
+        location = "s3://bucket/crm"
+        media = "object-storage"
+        offsite = true
+        limit_upload = "10M/s"
+        profile = "offsite"
+        """,
+    )
+    replica = ReplicaTable(
+        name="offsite",
+        location="s3://bucket/crm",
+        media=Media.OBJECT_STORAGE,
+        offsite=True,
+        limit_upload="10M/s",
+        profile="offsite",
+    )
+    assert (replica,) == config.vault.replicas
+    assert (10 << 20, None) == (replica.limit_upload_bytes_s, replica.limit_download_bytes_s)
+
+
+def replicas(*names_and_places: tuple[str, str], more: str = "") -> str:
+    tables = [
+        f"[[vault.replicas]]\nname = '{name}'\nlocation = '{place}'\n{more}\n"
+        for name, place in names_and_places
+    ]
+    return "[vault]\nlocation = '/srv/vault'\n" + "".join(tables)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (replicas(("a", "/x"), ("a", "/y")), "vault: two copies of one name: a"),
+        (replicas(("a", "/x"), ("b", "/x")), "vault: two copies of one location: /x"),
+        (replicas(("a", "/srv/vault")), "two copies of one location: /srv/vault"),
+        (replicas(("A b", "/x")), "'A b': expected a name"),
+        (replicas(("a", "/x"), more="limit_upload = '0'"), "lets nothing through"),
+        (replicas(("a", "/x"), more="limit_upload = 'fast'"), "cannot read 'fast' as a size"),
+        (replicas(("a", "/x"), more="media = 'paper'"), "invalid enum value 'paper'"),
+    ],
+)
+def test_replicas_that_cannot_be_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read(tmp_path, text)
 
 
 @pytest.mark.parametrize(
