@@ -19,6 +19,7 @@ LOG = "log/"
 HOST_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _BUNDLE = re.compile(r"keys/dom/([a-z0-9][a-z0-9-]{0,39})/([0-9]{6})(?:\.([0-9]{3}))?")
 _SESSION = re.compile(r"(?:sess|snap)/([a-z0-9-]{1,40})/([0-9]{10})")
+_POLICY = re.compile(r"keys/admin/([0-9]{6})")
 _LOG_ENTRY = re.compile(r"log/(\d{10})")
 _HASHED = re.compile(r"(?:packs|index)/([a-z0-9-]{1,40})/([0-9]{10})/([0-9a-f]{64})")
 
@@ -70,6 +71,18 @@ def log_number(name: str) -> int | None:
     """Return the number of the log entry that a name stands for; ``None`` if for none."""
     match = _LOG_ENTRY.fullmatch(name)
     return None if match is None else int(match[1])
+
+
+def policy_of(name: str) -> int:
+    """Return the number that a key policy's name stands for.
+
+    Raises:
+        MalformedObjectError: It is no such name.
+    """
+    match = _POLICY.fullmatch(name)
+    if match is None:
+        raise MalformedObjectError(f"object {name!r}: not the name of a key policy")
+    return int(match[1])
 
 
 def bundle_of(name: str) -> tuple[str, int, int]:
