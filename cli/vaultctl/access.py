@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from vaultctl import prompts
 from vaultctl.context import App
-from vaultd.core.errors import ConfigError
+from vaultd.core.errors import BrokenChainError, ConfigError, VaultdError
 from vaultd.vault.host import HostVault
 from vaultd.vault.identity import (
     HostIdentity,
@@ -20,6 +21,7 @@ from vaultd.vault.identity import (
 )
 from vaultd.vault.trust import Trust
 from vaultd.wiring.hosts import open_host
+from vaultd.wiring.replicas import Targets, open_targets
 from vaultd.wiring.storage import Backend, open_backend
 
 
@@ -30,11 +32,15 @@ class Place(Struct, frozen=True, kw_only=True):
         backend: Where it lies.
         trust: Whom to believe.
         identity: What this machine keeps of it.
+        others: Further targets, for what the first one gives wrongly.
+        is_copied: It is read together with its replicas, or from these alone.
     """
 
     backend: Backend
     trust: Trust
     identity: HostIdentity
+    others: tuple[Backend, ...] = ()
+    is_copied: bool = False
 
 
 def location_of(app: App) -> str:
@@ -66,15 +72,66 @@ def opened_place(app: App) -> Iterator[Place]:
         VaultNotFoundError: There is none.
     """
     with open_backend(location_of(app), app.settings, app.progress) as backend:
-        settings = app.settings
-        paths = KeyPaths(host=settings.host_key_file, keeper=settings.keeper_key_file)
-        trust, identity = recognise(backend, settings.state_dir, key_paths=paths)
-        if identity is None:
-            _confirm(app, trust, backend.location)
-            identity = make_identity(settings.state_dir, trust, backend.location)
-        elif settings.fingerprint is not None:
-            trust.expect_fingerprint(settings.fingerprint)
-        yield Place(backend=backend, trust=trust, identity=identity)
+        trust, identity = _recognised(app, backend)
+        yield _place(app, backend, trust, identity)
+
+
+@contextmanager
+def opened_copies(app: App) -> Iterator[Place]:
+    """Reach the vault for reading only, together with the replicas that the configuration names.
+
+    What one target has lost or damaged comes from the next, down to the vault's keys.
+
+    Raises:
+        VaultdError: As `opened_place`, when no target will do.
+    """
+    with open_targets(location_of(app), app.settings, app.progress) as targets:
+        trust, identity = _recognised_anywhere(app, targets)
+        together = targets.together(trust)
+        place = _place(app, together.backend, trust, identity)
+        yield replace(place, others=together.others, is_copied=bool(targets.replicas))
+
+
+def _recognised(app: App, backend: Backend) -> tuple[Trust, HostIdentity | None]:
+    settings = app.settings
+    paths = KeyPaths(host=settings.host_key_file, keeper=settings.keeper_key_file)
+    return recognise(backend, settings.state_dir, key_paths=paths)
+
+
+def _recognised_anywhere(app: App, targets: Targets) -> tuple[Trust, HostIdentity | None]:
+    """Recognise the vault where that is possible: all targets together, then each alone."""
+    failure: VaultdError | None = None
+    for candidate in targets.candidates():
+        try:
+            trust, identity = _recognised(app, candidate)
+        except VaultdError as error:
+            failure = failure or error
+            continue
+        if failure is not None:
+            app.output.warn(f"{failure.message}; going on with the keys at {candidate.location}")
+        _expect_the_same_vault(app, trust, location_of(app))
+        return trust, identity
+    raise failure or ConfigError("no target of the vault can be reached")
+
+
+def _expect_the_same_vault(app: App, trust: Trust, location: str) -> None:
+    """Refuse a replica of another vault, which might stand in for one that is lost."""
+    for identity in known_identities(app.settings.state_dir):
+        if identity.location == location and identity.vault_id != trust.vault_id:
+            raise BrokenChainError(
+                f"vault at {location}: is {identity.vault_id.hex()[:8]} as this machine knows it, "
+                f"and what can be reached is {trust.vault_id.hex()[:8]}",
+                hint="Check the locations of the replicas in the configuration.",
+            )
+
+
+def _place(app: App, backend: Backend, trust: Trust, identity: HostIdentity | None) -> Place:
+    if identity is None:
+        _confirm(app, trust, backend.location)
+        identity = make_identity(app.settings.state_dir, trust, backend.location)
+    elif app.settings.fingerprint is not None:
+        trust.expect_fingerprint(app.settings.fingerprint)
+    return Place(backend=backend, trust=trust, identity=identity)
 
 
 def _confirm(app: App, trust: Trust, location: str) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from msgspec import Struct
 
 from vaultctl import keys
-from vaultctl.access import Place, opened_place
+from vaultctl.access import Place, opened_copies, opened_place
 from vaultctl.context import App
-from vaultd.core.errors import KeyringError
+from vaultd.core.errors import BrokenChainError, KeyringError
 from vaultd.core.snapshot import Snapshot
 from vaultd.vault.catalog import Catalog, KeyFinder
 from vaultd.vault.identity import HostIdentity
@@ -39,32 +41,46 @@ class Listed(Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
-def opened_list(app: App, *, needs_key: bool = False) -> Iterator[Listed]:
+def opened_list(
+    app: App, *, needs_key: bool = False, from_copies: bool = False
+) -> Iterator[Listed]:
     """Open the vault and list its snapshots.
 
     Args:
         app: The run.
-        needs_key: Contents are wanted, so ask for a recovery key when none was given.
+        needs_key: Contents are wanted, so ask for a recovery key when none was given; they are
+            read from replicas too.
+        from_copies: Read from replicas too, though no contents are wanted.
 
     Raises:
         KeyringError: No recovery key was given, and nobody can be asked.
     """
-    with opened_place(app) as place:
+    opened = opened_copies if needs_key or from_copies else opened_place
+    with opened(app) as place, ExitStack() as stack:
         find_keys = keys.read_keys if needs_key else keys.given_keys
         read_keys = find_keys(app, place.backend, place.trust)
         find = key_finder(place.identity, read_keys)
-        with closing(Catalog(place.identity.folder / "catalog.sqlite")) as catalog:
+        catalog = stack.enter_context(closing(Catalog(place.identity.folder / "catalog.sqlite")))
+        try:
             findings = catalog.refresh(place.backend, place.trust, find)
-            for finding in findings:
-                app.output.warn(finding)
-            yield Listed(
-                place=place,
-                catalog=catalog,
-                find_keys=find,
-                keys=read_keys,
-                snapshots=catalog.snapshots(place.trust, find),
-                findings=findings,
-            )
+        except BrokenChainError as error:
+            if not place.is_copied:
+                raise
+            # With the first target lost, copies that lag behind are what there is.
+            app.output.warn(f"{error.message}; listing what the copies that are left hold")
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="vaultd-")))
+            catalog = stack.enter_context(closing(Catalog(folder / "catalog.sqlite")))
+            findings = catalog.refresh(place.backend, place.trust, find)
+        for finding in findings:
+            app.output.warn(finding)
+        yield Listed(
+            place=place,
+            catalog=catalog,
+            find_keys=find,
+            keys=read_keys,
+            snapshots=catalog.snapshots(place.trust, find),
+            findings=findings,
+        )
 
 
 def read_context(app: App, listed: Listed) -> ReadContext:
@@ -81,6 +97,7 @@ def read_context(app: App, listed: Listed) -> ReadContext:
         keys=listed.keys,
         folder=listed.place.identity.folder,
         observer=app.progress,
+        others=listed.place.others,
     )
 
 

@@ -5,13 +5,13 @@ Where a chunk lies is only a hint, whoever gave it: what is returned has the id 
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from vaultd.backends.base import Backend
 from vaultd.compression import Buffer, Decompressor
@@ -21,26 +21,27 @@ from vaultd.core.errors import (
     NoMatchingKeyError,
     ObjectNotFoundError,
     StorageError,
+    VaultNotFoundError,
 )
 from vaultd.core.events import Note, Observer
-from vaultd.core.snapshot import SessionId, Snapshot
+from vaultd.core.snapshot import Snapshot
 from vaultd.core.tree import path_key
 from vaultd.crypto import hashing
 from vaultd.format import pack as pack_format
-from vaultd.format.pack import Record
 from vaultd.format.session import MetaSection, PackRef, RefsSection, RootBody, pack_refs
 from vaultd.format.tree import Block, Content, Extent, decode_block, split_blocks, unpack_extents
 from vaultd.vault import layout, roots
-from vaultd.vault.chunk_index import ChunkIndex, Location, PackRow, index_path
+from vaultd.vault.chunk_index import ChunkIndex, PackRow, index_path
 from vaultd.vault.keyring import ReadKeys
 from vaultd.vault.loading import load_parts
-from vaultd.vault.packs import OpenedPack, PackOpener
-from vaultd.vault.readahead import ReadAhead
+from vaultd.vault.pack_source import PackSource
+from vaultd.vault.packs import PackOpener
 from vaultd.vault.trust import Trust
 
-_HEADER_READ = pack_format.MAX_HEADER_BYTES
-_CIPHERS = 2048
 DATA, META = pack_format.DATA, pack_format.META
+
+# A damaged header looks like one that is sealed to somebody else.
+_BAD = (IntegrityError, NoMatchingKeyError, ObjectNotFoundError)
 
 
 class ReadContext(Struct, frozen=True, kw_only=True):
@@ -52,6 +53,7 @@ class ReadContext(Struct, frozen=True, kw_only=True):
         keys: What the recovery key opens.
         folder: Where indexes are kept on this machine.
         observer: Takes notes.
+        others: Further targets, asked for what the first one gives wrongly or not at all.
     """
 
     backend: Backend
@@ -59,6 +61,7 @@ class ReadContext(Struct, frozen=True, kw_only=True):
     keys: ReadKeys
     folder: Path
     observer: Observer
+    others: tuple[Backend, ...] = ()
 
 
 class SnapshotReader:
@@ -77,17 +80,16 @@ class SnapshotReader:
     def __init__(self, context: ReadContext, snapshot: Snapshot) -> None:
         self._context = context
         self.snapshot = snapshot
-        self._lock = threading.Lock()
-        self._ciphers: OrderedDict[int, OpenedPack] = OrderedDict()
-        self._packs = ReadAhead(
-            lambda name, offset, length: context.backend.get(name, offset=offset, length=length),
-            context.backend.read_ahead_bytes,
-        )
         self.root, self.refs, self.meta = self._open_root()
-        self._opener = PackOpener(context.trust.vault_id, snapshot.session.host, context.keys)
-        domain = context.trust.host_domain(snapshot.session.host)
-        self._chunk_id_key = context.keys.domain(domain, self.root.epoch).chunk_id_key
-        self._index = ChunkIndex(index_path(context.folder, snapshot.session.host))
+        host = snapshot.session.host
+        opener = PackOpener(context.trust.vault_id, host, context.keys)
+        domain = context.trust.host_domain(host)
+        chunk_id_key = context.keys.domain(domain, self.root.epoch).chunk_id_key
+        self._sources = [
+            PackSource(target, host, opener, chunk_id_key)
+            for target in (context.backend, *context.others)
+        ]
+        self._index = ChunkIndex(index_path(context.folder, host))
         self._load_index()
 
     def __enter__(self) -> Self:
@@ -98,15 +100,26 @@ class SnapshotReader:
         """Close the index."""
         self._index.close()
 
+    def _read_root(self) -> bytes:
+        """Return the bytes that were committed, from the first target that has them."""
+        name, context = layout.outcome(self.snapshot.session), self._context
+        data = context.backend.get(name)
+        if hashing.sha256(data) == self.snapshot.root_sha256:
+            return data
+        for target in context.others:
+            with suppress(StorageError, VaultNotFoundError):
+                other = target.get(name)
+                if hashing.sha256(other) == self.snapshot.root_sha256:
+                    return other
+        raise CorruptObjectError(
+            f"snapshot {self.snapshot.short_id}: "
+            f"its root now has hash {hashing.sha256(data).hex()[:8]}",
+            hint="Look for another version of the object; somebody has replaced it.",
+        )
+
     def _open_root(self) -> tuple[RootBody, RefsSection, MetaSection]:
         session, trust = self.snapshot.session, self._context.trust
-        data = self._context.backend.get(layout.outcome(session))
-        if hashing.sha256(data) != self.snapshot.root_sha256:
-            raise CorruptObjectError(
-                f"snapshot {self.snapshot.short_id}: "
-                f"its root now has hash {hashing.sha256(data).hex()[:8]}",
-                hint="Look for another version of the object; somebody has replaced it.",
-            )
+        data = self._read_root()
         root = roots.open_outcome(data, session, trust)
         if not isinstance(root, RootBody):
             raise CorruptObjectError(f"snapshot {self.snapshot.short_id}: its root is no snapshot")
@@ -135,29 +148,23 @@ class SnapshotReader:
         for ref in self.packs():
             if ref.part not in lost:
                 continue
-            try:
-                row, records = self._read_table(ref)
-            except (IntegrityError, NoMatchingKeyError, StorageError) as error:
-                self._context.observer(
-                    Note(text=f"pack {ref.sha256.hex()[:8]}: {error.message}", warning=True)
-                )
-                continue
-            self._index.add_pack(row, records, since=None)
+            row = PackRow(0, ref.seq, ref.sha256, ref.size, DATA, None)
+            failures = []
+            for source in self._sources:
+                try:
+                    kind, records = source.read_table(row)
+                except (IntegrityError, NoMatchingKeyError, StorageError) as error:
+                    failures.append(error.message)
+                    continue
+                self._index.add_pack(replace(row, kind=kind), records, since=None)
+                break
+            else:
+                text = f"pack {ref.sha256.hex()[:8]}: {'; '.join(failures)}"
+                self._context.observer(Note(text=text, warning=True))
 
     def packs(self) -> Iterator[PackRef]:
         """Yield the packs that the snapshot needs."""
         return pack_refs(self.refs, what=f"refs of snapshot {self.snapshot.short_id}")
-
-    def _read_table(self, ref: PackRef) -> tuple[PackRow, list[Record]]:
-        name = self._pack_name(ref.seq, ref.sha256)
-
-        def get(offset: int, length: int) -> bytes:
-            return self._context.backend.get(name, offset=offset, length=length)
-
-        opened, records = self._opener.open_with_table(
-            get, ref.size, ref.seq, what=f"pack {ref.sha256.hex()[:8]}"
-        )
-        return PackRow(0, ref.seq, ref.sha256, ref.size, opened.kind, None), records
 
     # Chunks
 
@@ -173,51 +180,25 @@ class SnapshotReader:
             CorruptObjectError: Every copy is damaged or gone, or none is known.
             StorageError: The backend does not answer.
         """
-        failures = []
-        for location in self._index.places(chunk_id, kind):
-            try:
-                return self._read(location, decompressor)
-            except (IntegrityError, NoMatchingKeyError, ObjectNotFoundError) as error:
-                # A damaged header looks like one that is sealed to somebody else.
-                failures.append(error.message)
-        reason = "; ".join(failures) or "no index names a pack that holds it"
+        failures: list[str] = []
+        places = [
+            (self._index.pack(at.pack), at.record) for at in self._index.places(chunk_id, kind)
+        ]
+        for source in self._sources:
+            # What the first target does not answer is no damage; the others are a last resort.
+            is_first = source is self._sources[0]
+            expected = _BAD if is_first else (*_BAD, StorageError, VaultNotFoundError)
+            for row, record in places:
+                try:
+                    return source.read(row, record, decompressor)
+                except expected as error:
+                    failures.append(error.message)
+        reason = "; ".join(dict.fromkeys(failures)) or "no index names a pack that holds it"
         raise CorruptObjectError(f"chunk {chunk_id.hex()[:8]}: {reason}")
-
-    def _read(self, location: Location, decompressor: Decompressor) -> Buffer:
-        record = location.record
-        row = self._index.pack(location.pack)
-        opened = self._cipher(row)
-        sealed = self._packs.read(
-            self._pack_name(row.seq, row.sha256), row.size, record.offset, record.stored
-        )
-        raw = opened.record(record, sealed, decompressor)
-        if hashing.keyed_hash(self._chunk_id_key, raw) != record.chunk_id:
-            raise CorruptObjectError(
-                f"pack {row.sha256.hex()[:8]}: record {record.position} holds another chunk"
-            )
-        return raw
 
     def has_chunk(self, chunk_id: bytes, kind: int) -> bool:
         """Tell whether an index names a place for a chunk."""
         return bool(self._index.places(chunk_id, kind))
-
-    def _cipher(self, row: PackRow) -> OpenedPack:
-        with self._lock:
-            known = self._ciphers.get(row.pack)
-        if known is not None:
-            return known
-        data = self._context.backend.get(
-            self._pack_name(row.seq, row.sha256), length=min(_HEADER_READ, row.size)
-        )
-        opened = self._opener.open(data, row.seq, what=f"pack {row.sha256.hex()[:8]}")
-        with self._lock:
-            self._ciphers[row.pack] = opened
-            if len(self._ciphers) > _CIPHERS:
-                self._ciphers.popitem(last=False)
-        return opened
-
-    def _pack_name(self, seq: int, sha256: bytes) -> str:
-        return layout.pack(SessionId(host=self.root.host, seq=seq), sha256)
 
     # The tree
 

@@ -21,7 +21,7 @@ from urllib.parse import SplitResult, urlsplit
 from vaultd.backends.base import Backend
 from vaultd.backends.local import LocalBackend
 from vaultd.backends.s3.options import Conditional, S3Options
-from vaultd.backends.wrappers.retrying import Retrying
+from vaultd.backends.wrappers.retrying import DEFAULTS, Retrying, RetryOptions
 from vaultd.backends.wrappers.throttled import Endpoint, Throttled
 from vaultd.core.clock import Clock
 from vaultd.core.errors import ConfigError
@@ -45,7 +45,12 @@ _EXAMPLE = "Write it as s3:https://HOST/BUCKET/PREFIX or s3://BUCKET/PREFIX."
 
 @contextmanager
 def open_backend(
-    location: str, settings: Settings, observer: Observer = ignore, *, create: bool = False
+    location: str,
+    settings: Settings,
+    observer: Observer = ignore,
+    *,
+    create: bool = False,
+    retries: RetryOptions = DEFAULTS,
 ) -> Iterator[Backend]:
     """Reach the place where a vault lies, or shall lie; connections are closed at the end.
 
@@ -54,6 +59,7 @@ def open_backend(
         settings: How to reach it.
         observer: Told of retries.
         create: Make a folder that is missing.
+        retries: How long to go on when a server does not answer.
 
     Raises:
         ConfigError: The location cannot be understood, or the settings do not fit it.
@@ -69,7 +75,13 @@ def open_backend(
 
     with S3Backend(place, clock=clock) as bucket:
         throttled = Throttled(bucket, _endpoint(settings, clock, place.connections))
-        yield Retrying(throttled, clock=clock, randomness=system_random, observer=observer)
+        yield Retrying(
+            throttled,
+            clock=clock,
+            randomness=system_random,
+            options=retries,
+            observer=observer,
+        )
 
 
 def overwrites(location: str, s3: S3Settings) -> bool:

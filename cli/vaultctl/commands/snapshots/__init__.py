@@ -40,7 +40,7 @@ def command(app: App, latest: int | None, group_by: str, **chosen: Any) -> int:
     """List snapshots; see the module's docstring."""
     names = _group_names(group_by)
     wanted = filter_of(app, chosen)
-    with opened_list(app) as listed:
+    with opened_list(app, from_copies=True) as listed:
         found = choose(listed.snapshots, wanted)
         if latest is not None:
             found = latest_of_each(found, latest, lambda one: _group_of(one, names))
