@@ -21,7 +21,13 @@ DRAW_S, STATUS_S, PLAIN_S = 0.1, 1.0, 30.0
 """Seconds between two drawings, two JSON lines, two plain lines."""
 
 _STORING = "scan and store"
-_NOUNS = {"read data": "pack", "check trees": "snapshot", "examine": "finding"}
+_NOUNS = {
+    "read data": "pack",
+    "check trees": "snapshot",
+    "examine": "finding",
+    "replicate": "object",
+    "repair": "object",
+}
 """What is counted, where it is not files."""
 
 _BAR, _ROOMY = 20, 100
