@@ -33,14 +33,14 @@ class Place(Struct, frozen=True, kw_only=True):
         trust: Whom to believe.
         identity: What this machine keeps of it.
         others: Further targets, for what the first one gives wrongly.
-        is_copied: It is read together with its replicas, or from these alone.
+        targets: Each target by itself, when it is read together with its replicas.
     """
 
     backend: Backend
     trust: Trust
     identity: HostIdentity
     others: tuple[Backend, ...] = ()
-    is_copied: bool = False
+    targets: Targets | None = None
 
 
 def location_of(app: App) -> str:
@@ -85,11 +85,12 @@ def opened_copies(app: App) -> Iterator[Place]:
     Raises:
         VaultdError: As `opened_place`, when no target will do.
     """
-    with open_targets(location_of(app), app.settings, app.progress) as targets:
-        trust, identity = _recognised_anywhere(app, targets)
+    with open_targets(location_of(app), app.settings, app.progress) as reached:
+        trust, identity = _recognised_anywhere(app, reached)
+        targets = reached.of_vault(trust)
         together = targets.together(trust)
         place = _place(app, together.backend, trust, identity)
-        yield replace(place, others=together.others, is_copied=bool(targets.replicas))
+        yield replace(place, others=together.others, targets=targets)
 
 
 def _recognised(app: App, backend: Backend) -> tuple[Trust, HostIdentity | None]:

@@ -64,7 +64,7 @@ def opened_list(
         try:
             findings = catalog.refresh(place.backend, place.trust, find)
         except BrokenChainError as error:
-            if not place.is_copied:
+            if place.targets is None or not place.targets.replicas:
                 raise
             # With the first target lost, copies that lag behind are what there is.
             app.output.warn(f"{error.message}; listing what the copies that are left hold")

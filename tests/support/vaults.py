@@ -247,6 +247,8 @@ class Desk:
         backend: Where that lies.
         folder: Where this machine remembers things.
         workers: Threads of restores and checks.
+        others: Further targets, as in `ReadContext`.
+        others: Further targets that are read from.
         notes: What was said to people.
     """
 
@@ -254,6 +256,7 @@ class Desk:
     backend: Backend
     folder: Path
     workers: int = 2
+    others: tuple[Backend, ...] = ()
     notes: list[str] = field(default_factory=list)
 
     def observe(self, event: Event) -> None:
@@ -302,6 +305,7 @@ class Desk:
             keys=self.keys,
             folder=self.folder,
             observer=self.observe,
+            others=self.others,
         )
         with SnapshotReader(context, snapshot) as reader:
             yield reader

@@ -12,6 +12,7 @@ from vaultd.core.errors import (
     KeyringError,
     MalformedObjectError,
     NoMatchingKeyError,
+    ObjectNotFoundError,
 )
 from vaultd.core.values import Veiled
 from vaultd.crypto import kdf, recipients
@@ -101,7 +102,7 @@ def read_bundles(
             body = verify_bundle(trust, raw, what=name)
             if (body.domain, body.epoch) != (place, -epoch):
                 raise CorruptObjectError(f"{name}: holds domain {body.domain} epoch {body.epoch}")
-        except IntegrityError as exc:
+        except (IntegrityError, ObjectNotFoundError) as exc:
             damaged(exc.message)
         else:
             yield Bundle(body=body, copy=-copy, raw=raw)

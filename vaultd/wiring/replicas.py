@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from vaultd.backends.base import Backend
-from vaultd.backends.wrappers.fallback import Fallback, Second
+from vaultd.backends.wrappers.fallback import Fallback, Second, Standing
 from vaultd.backends.wrappers.retrying import RetryOptions
-from vaultd.core.errors import ConfigError, IntegrityError, VaultdError
+from vaultd.core.errors import ConfigError, IntegrityError, VaultdError, VaultNotFoundError
 from vaultd.core.events import Note, Observer, ignore
 from vaultd.policy.copies import Media
 from vaultd.settings.asked import S3Settings, Settings
 from vaultd.settings.file import ReplicaTable
+from vaultd.vault import layout
 from vaultd.vault.genuine import is_genuine
 from vaultd.vault.trust import Trust, read_vault
 from vaultd.wiring.storage import open_backend, parse_location
@@ -66,11 +67,13 @@ class Targets(Struct, frozen=True, kw_only=True):
         first: The vault's own place; ``None`` when it cannot be reached.
         replicas: Its further copies.
         observer: Told what comes from where.
+        standing: What is known of them in this run.
     """
 
     first: Backend | None
     replicas: tuple[Replica, ...]
     observer: Observer
+    standing: Standing = field(default_factory=Standing)
 
     def candidates(self) -> Iterator[Backend]:
         """Yield ways to read the vault's keys, best first: all targets as one, then each alone."""
@@ -78,18 +81,29 @@ class Targets(Struct, frozen=True, kw_only=True):
         if self.first is None:
             yield from seconds
             return
-        yield Fallback(self.first, seconds, None, self.observer) if seconds else self.first
         if seconds:
-            yield self.first
-            yield from seconds
+            yield Fallback(self.first, seconds, None, self.observer, self.standing)
+        yield self.first
+        yield from seconds
+
+    def of_vault(self, trust: Trust) -> Targets:
+        """Return these without replicas that turn out to hold another vault, or none."""
+        return replace(
+            self, replicas=tuple(one for one in self.replicas if self._is_of(one, trust))
+        )
 
     def together(self, trust: Trust) -> Together:
-        """Return all targets of a vault as one for reading; replicas of other vaults are left out.
+        """Return all targets of a vault as one for reading.
 
         Args:
             trust: Whom to believe.
+
+        Raises:
+            VaultNotFoundError: None of them is left.
         """
-        seconds = [one.backend for one in self.replicas if self._is_of(one, trust)]
+        seconds = [one.backend for one in self.replicas]
+        if self.first is None and not seconds:
+            raise VaultNotFoundError("no target of the vault can be reached")
         first: Backend = seconds.pop(0) if self.first is None else self.first
         if not seconds:
             return Together(backend=first)
@@ -97,22 +111,28 @@ class Targets(Struct, frozen=True, kw_only=True):
         def judge(name: str, data: bytes) -> bool:
             return is_genuine(name, data, trust)
 
-        backend = Fallback(first, seconds, judge, self.observer)
+        backend = Fallback(first, seconds, judge, self.observer, self.standing)
         return Together(backend=backend, others=tuple(seconds))
 
     def _is_of(self, replica: Replica, trust: Trust) -> bool:
+        backend = replica.backend.inner
         try:
-            found = read_vault(replica.backend.inner).vault_id
+            found = read_vault(backend).vault_id
         except IntegrityError:
             # Damaged: then its other objects may still be good, and each is judged by itself.
             return True
         except VaultdError as error:
-            self.observer(Note(text=f"replica {replica.table.name}: {error.message}", warning=True))
+            with suppress(VaultdError):
+                if next(backend.list(layout.POLICIES), None) is not None:
+                    return True
+            self._say(f"replica {replica.table.name}: {error.message}")
             return False
         if found != trust.vault_id:
-            text = f"replica {replica.table.name}: holds vault {found.hex()[:8]}, not used"
-            self.observer(Note(text=text, warning=True))
+            self._say(f"replica {replica.table.name}: holds vault {found.hex()[:8]}, not used")
         return found == trust.vault_id
+
+    def _say(self, text: str) -> None:
+        self.observer(Note(text=text, warning=True))
 
 
 def replica_named(settings: Settings, name: str | None) -> tuple[ReplicaTable, ...]:

@@ -64,12 +64,28 @@ class Second(Forwarding):
         self._observer(Note(text=text, warning=True))
 
 
+class Standing:
+    """What one run has found out about its targets; shared by all `Fallback` of the run.
+
+    Attributes:
+        down: Ids of those that did not answer.
+        told: Ids of those of which a failure was told.
+        lock: Held while either is changed.
+    """
+
+    def __init__(self) -> None:
+        self.down: set[int] = set()
+        self.told: set[int] = set()
+        self.lock = threading.Lock()
+
+
 class Fallback(Forwarding):
     """Reads from the first of several targets that has an object and gives it whole.
 
     An object that is read whole is believed only when it is genuine; of one that is read in parts
     the reader must judge, and may ask the others itself. When no target has it right, what the
-    first one gave is returned, so that whoever verifies it says what is wrong with it. Nothing is
+    first one gave is returned, so that whoever verifies it says what is wrong with it; but rubbish
+    of the others under a name that the first one does not have is as good as nothing. Nothing is
     written through this.
 
     Args:
@@ -77,6 +93,7 @@ class Fallback(Forwarding):
         others: Those after it.
         is_genuine: Judges; ``None``: whatever is there is taken.
         observer: Told of targets that fail.
+        standing: What is known of the targets already.
     """
 
     def __init__(
@@ -85,14 +102,13 @@ class Fallback(Forwarding):
         others: Sequence[Second],
         is_genuine: IsGenuine | None,
         observer: Observer,
+        standing: Standing | None = None,
     ) -> None:
         super().__init__(first)
         self.others: tuple[Second, ...] = tuple(others)
         self._is_genuine = is_genuine
         self._observer = observer
-        self._lock = threading.Lock()
-        self._down: set[int] = set()
-        self._told: set[int] = set()
+        self._standing = Standing() if standing is None else standing
 
     @property
     def read_ahead_bytes(self) -> int:
@@ -102,6 +118,7 @@ class Fallback(Forwarding):
     def get(self, name: str, *, offset: int = 0, length: int | None = None) -> bytes:
         """Return bytes of an object: see `Backend.get`."""
         wrong: bytes | None = None
+        is_invented = False
         failures: list[VaultdError] = []
         for target in self._in_order():
             # Of the others only what turns out right is worth a word.
@@ -112,14 +129,16 @@ class Fallback(Forwarding):
                 failures.append(self._noted(target, error))
                 continue
             if self._is_wrong(name, found, offset, length):
-                wrong = found if wrong is None else wrong
+                if wrong is None:
+                    wrong, is_invented = found, target is not self._inner
                 continue
             if isinstance(target, Second):
                 target.tell(name)
             return found
-        if wrong is not None:
+        failure = _most_telling(failures) if failures else None
+        if wrong is not None and not (is_invented and isinstance(failure, ObjectNotFoundError)):
             return wrong
-        raise _most_telling(failures)
+        raise failure or ObjectNotFoundError(f"object {name}: not found")
 
     def head(self, name: str) -> ObjectInfo:
         """Return what is known about an object: see `Backend.head`."""
@@ -165,8 +184,8 @@ class Fallback(Forwarding):
 
     def _in_order(self) -> tuple[Backend, ...]:
         """Return the targets as they should be asked now: those that were down last."""
-        targets = (self._inner, *self.others)
-        return tuple(sorted(targets, key=lambda target: id(target) in self._down))
+        targets, down = (self._inner, *self.others), self._standing.down
+        return tuple(sorted(targets, key=lambda target: id(target) in down))
 
     def _is_wrong(self, name: str, found: bytes, offset: int, length: int | None) -> bool:
         is_whole = offset == 0 and (length is None or len(found) < length)
@@ -184,11 +203,12 @@ class Fallback(Forwarding):
         """Say once that a target fails; that it lacks an object is said when another has it."""
         if isinstance(error, ObjectNotFoundError):
             return error
-        with self._lock:
-            is_new = id(target) not in self._told
-            self._told.add(id(target))
+        standing = self._standing
+        with standing.lock:
+            is_new = id(target) not in standing.told
+            standing.told.add(id(target))
             if isinstance(error, _DOWN):
-                self._down.add(id(target))
+                standing.down.add(id(target))
         if is_new:
             text = f"{target.location}: {error.message}; reading from the other targets"
             self._observer(Note(text=text, warning=True))
