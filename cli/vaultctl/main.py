@@ -27,7 +27,7 @@ SECTIONS = {
     "Look": ("snapshots", "ls", "find", "diff", "stats"),
     "Bring back": ("restore", "dump"),
     "Keep": ("check", "tag", "forget", "retention", "undelete", "prune"),
-    "Second copies": ("replicate", "repair"),
+    "Second copies": ("replicate", "repair", "copies"),
     "Machines and keys": ("host", "key"),
     "The program": ("version", "completion"),
 }

@@ -27,6 +27,7 @@ _NOUNS = {
     "examine": "finding",
     "replicate": "object",
     "repair": "object",
+    "count copies": "snapshot",
 }
 """What is counted, where it is not files."""
 

@@ -243,3 +243,19 @@ def test_two_prefixes_of_a_bucket_are_two_targets(seaweed: Seaweed, tmp_path: Pa
     assert same
     assert len(listed) == report.summary["healed"]
     assert 0 == home.json("check", "--read-data").summary["num_errors"]
+
+
+def test_copies_are_counted_digit_by_digit_with_evidence(home: Home, data: Path) -> None:
+    alone = home.run("copies")
+    home.ok("replicate", "--init")
+    home.ok("replicate", "--prove")
+    home.ok("check", "--read-data")
+    both = home.run("copies")
+    (store,) = home.run("copies", "--json").of_type("store")
+
+    assert (1, True) == (alone.code, "crm on web1: 2-1-0-0-?" in alone.text)
+    assert (1, True) == (both.code, "crm on web1: 3-1-1-0-0" in both.text)
+    assert "offsite: 2 of 2 snapshots complete" in both.text
+    assert "offsite: 0 missing, 0 damaged when read at" in both.text
+    assert [True, False, True, False, True] == [digit["reached"] for digit in store["digits"]]
+    assert ["vault", "offsite"] == [target["target"] for target in store["targets"]]

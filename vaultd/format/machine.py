@@ -161,10 +161,25 @@ class KeyTestsFile(_File, frozen=True):
     tests: dict[Text, Count]
 
 
-F = TypeVar("F", PinFile, HostFile, KeeperFile, PendingFile, KeyTestsFile)
+class ReadingBody(Packed, frozen=True):
+    """When all of a target was last read, and how many objects were damaged then."""
+
+    at_ns: Count
+    errors: Count
 
 
-def encode_file(value: PinFile | HostFile | KeeperFile | PendingFile | KeyTestsFile) -> bytes:
+class ReadingsFile(_File, frozen=True):
+    """``readings.json``: the last reading of each target, by its location."""
+
+    readings: dict[Text, ReadingBody]
+
+
+F = TypeVar("F", PinFile, HostFile, KeeperFile, PendingFile, KeyTestsFile, ReadingsFile)
+
+
+def encode_file(
+    value: PinFile | HostFile | KeeperFile | PendingFile | KeyTestsFile | ReadingsFile,
+) -> bytes:
     """Encode one of a machine's files."""
     return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
 

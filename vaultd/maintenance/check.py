@@ -20,7 +20,7 @@ from vaultd.core.errors import IntegrityError, ObjectNotFoundError
 from vaultd.core.events import Advanced, Observer, PhaseStarted
 from vaultd.core.snapshot import SessionId, Snapshot
 from vaultd.crypto import hashing
-from vaultd.format.session import PartRef, RootBody, pack_refs
+from vaultd.format.session import RootBody
 from vaultd.pipeline.reporting import Progress
 from vaultd.pipeline.workers import Crew, bulk_work
 from vaultd.vault import layout, receipts, roots
@@ -192,18 +192,10 @@ class _Check:
                 self._damage(name, "is no snapshot", [snapshot.short_id])
                 return
             refs = roots.open_refs(root, keys.index_key)
-            rows = [
-                (
-                    layout.pack(SessionId(host=session.host, seq=ref.seq), ref.sha256),
-                    ref.size,
-                    number,
-                )
-                for ref in pack_refs(refs, what=name)
-            ]
+            rows = [(*one, number) for one in roots.needed(root, refs)]
         except (IntegrityError, ObjectNotFoundError) as error:
             self._damage(name, error.message, [snapshot.short_id])
             return
-        rows += [(_part_name(session.host, part), part.size, number) for part in refs.parts]
         self._db.executemany("INSERT OR IGNORE INTO need VALUES (?,?,?)", rows)
 
     def _compare(self) -> None:
@@ -296,7 +288,3 @@ class _Check:
             damages=tuple(self._damages),
             hidden=tuple(self._hidden),
         )
-
-
-def _part_name(host: str, part: PartRef) -> str:
-    return layout.part(SessionId(host=host, seq=part.seq), part.sha256)

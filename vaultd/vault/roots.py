@@ -6,7 +6,7 @@ holds a recovery key (or the domain's meta key) the rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from vaultd.backends.base import Backend
@@ -24,6 +24,7 @@ from vaultd.format.session import (
     RootBody,
     decode_section,
     encode_section,
+    pack_refs,
 )
 from vaultd.format.signed import OUTCOME
 from vaultd.vault import contexts, layout, pieces
@@ -85,6 +86,18 @@ def open_refs(root: RootBody, index_key: bytes) -> RefsSection:
     """
     key = contexts.refs_key(index_key, root.vault_id, root.host, root.seq)
     return _open(RefsSection, key, root.refs, f"refs of snapshot {root.host}/{root.seq:010d}")
+
+
+def needed(root: RootBody, refs: RefsSection) -> Iterator[tuple[str, int]]:
+    """Yield name and bytes of every pack and index part that restoring a snapshot needs.
+
+    Raises:
+        MalformedObjectError: The refs contradict themselves.
+    """
+    for ref in pack_refs(refs, what=f"refs of snapshot {root.host}/{root.seq:010d}"):
+        yield layout.pack(SessionId(host=root.host, seq=ref.seq), ref.sha256), ref.size
+    for part in refs.parts:
+        yield layout.part(SessionId(host=root.host, seq=part.seq), part.sha256), part.size
 
 
 def open_label(root: RootBody, chunk_id_key: bytes) -> LabelSection:

@@ -17,6 +17,8 @@ from vaultctl.exit_codes import DAMAGE, OK
 from vaultctl.listing import opened_list
 from vaultctl.views import check as view
 from vaultd.maintenance.check import CheckContext, check
+from vaultd.vault import readings
+from vaultd.vault.readings import Reading
 
 
 @make_command(__doc__)
@@ -35,5 +37,8 @@ def command(app: App, *, read_data: bool) -> int:
             observer=app.progress,
         )
         report = check(context, read_data=read_data)
+        if read_data:
+            found = Reading(at_ns=app.clock.now_ns(), errors=len(report.damages))
+            readings.record(context.folder, context.backend.location, found)
     view.show(app.output, report)
     return DAMAGE if report.damages else OK

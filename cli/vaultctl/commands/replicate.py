@@ -19,6 +19,8 @@ from vaultctl.context import App
 from vaultctl.exit_codes import DAMAGE, INCOMPLETE, OK
 from vaultctl.views import replicate as view
 from vaultd.maintenance.replicate import ReplicaContext, execute_replica, plan_replica
+from vaultd.vault import readings
+from vaultd.vault.readings import Reading
 from vaultd.wiring.replicas import open_replica, replica_named
 
 
@@ -51,6 +53,10 @@ def command(
                         view.show_plan(app.output, table.name, plan)
                         continue
                     report = execute_replica(context, plan, prove=prove, workers=workers)
+                if prove:
+                    errors = sum(one.at_replica for one in report.wrong)
+                    found = Reading(at_ns=app.clock.now_ns(), errors=errors)
+                    readings.record(place.identity.folder, replica.location, found)
             view.show(app.output, table.name, report)
             code = max(code, DAMAGE if report.wrong else INCOMPLETE if report.gone else OK)
     return code
