@@ -73,7 +73,7 @@ def test_a_replica_is_begun_once_and_then_kept_up_to_date(home: Home, data: Path
     home.ok("backup", data, "--name", "crm")
     second = home.ok("replicate", "offsite", "--prove")
 
-    assert 10 == mistaken.code
+    assert (10, True) == (mistaken.code, "--init" in mistaken.err)
     assert (2, "--init" in empty.err) == (empty.code, True)
     assert (planned["objects"], planned["data"]) == (first["copied"], first["data"])
     assert "every one proven" in second.text
@@ -86,6 +86,21 @@ def test_a_replica_is_begun_once_and_then_kept_up_to_date(home: Home, data: Path
 def _unknown(home: Home) -> tuple[int, bool]:
     done = home.run("replicate", "elsewhere")
     return done.code, "there is no replica 'elsewhere'" in done.err
+
+
+def test_a_replica_that_is_down_does_not_keep_the_others_from_being_copied(
+    home: Home, data: Path
+) -> None:
+    more = '[[vault.replicas]]\nname = "here"\nlocation = "{}"'
+    configure(home, home.folder / "missing", more.format(home.folder / "replica"))
+    home.ok("replicate", "here", "--init")
+    home.ok("backup", data, "--name", "crm")
+
+    done = home.run("replicate")
+
+    assert (1, True) == (done.code, "warning: replica offsite" in done.err)
+    first, replica = (LocalBackend(home.folder / name) for name in ("vault", "replica"))
+    assert names_of(first) == names_of(replica)
 
 
 def test_a_run_that_is_killed_goes_on_when_it_is_run_again(home: Home, data: Path) -> None:

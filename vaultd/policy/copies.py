@@ -106,8 +106,7 @@ def count_copies(held: Sequence[Held], original: Original | None = None) -> tupl
             wanted=1,
             found=sum(one.offsite for one in copies),
             evidence=tuple(
-                f"{one.target}: {'off-site' if one.offsite else 'not off-site'}, as the "
-                "configuration says"
+                f"{one.target}: {'' if one.offsite else 'not '}said to be off-site"
                 for one in copies
             ),
         ),

@@ -72,7 +72,7 @@ def _hashed(name: str, data: bytes, _: Trust) -> None:
     found, (_session, expected) = hashing.sha256(data), layout.hashed_of(name)
     if found != expected:
         raise CorruptObjectError(
-            f"{name.partition('/')[0]} {expected.hex()[:8]}: its bytes have hash {found.hex()[:8]}"
+            f"its bytes have hash {found.hex()[:8]}, expected {expected.hex()[:8]}"
         )
 
 

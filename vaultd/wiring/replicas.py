@@ -23,6 +23,7 @@ from vaultd.vault.trust import Trust, read_vault
 from vaultd.wiring.storage import open_backend, parse_location
 
 __all__ = [
+    "Backend",
     "Replica",
     "Targets",
     "Together",
@@ -163,7 +164,11 @@ def open_replica(
     create: bool = False,
     retries: RetryOptions | None = None,
 ) -> Iterator[Backend]:
-    """Reach a replica; see `open_backend`."""
+    """Reach a replica; see `open_backend`.
+
+    Raises:
+        VaultNotFoundError: The folder is missing.
+    """
     own = replace(
         settings,
         s3=S3Settings(

@@ -16,12 +16,10 @@ import click
 from vaultctl.access import opened_place
 from vaultctl.command import command as make_command
 from vaultctl.context import App
-from vaultctl.exit_codes import DAMAGE, INCOMPLETE, OK
-from vaultctl.views import replicate as view
-from vaultd.maintenance.replicate import ReplicaContext, execute_replica, plan_replica
-from vaultd.vault import readings
-from vaultd.vault.readings import Reading
-from vaultd.wiring.replicas import open_replica, replica_named
+from vaultctl.exit_codes import FAILED, OK
+from vaultctl.replicating import Asked, replicated
+from vaultd.core.errors import VaultdError
+from vaultd.wiring.replicas import replica_named
 
 
 @make_command(__doc__)
@@ -34,29 +32,17 @@ def command(
     app: App, name: str | None, *, begin: bool, prove: bool, workers: int, dry_run: bool
 ) -> int:
     """Replicate; see the module's docstring."""
-    code = OK
     tables = replica_named(app.settings, name)
+    asked = Asked(begin=begin, prove=prove, workers=workers, dry_run=dry_run)
+    code = OK
     with opened_place(app) as place:
         for table in tables:
-            create = begin and not dry_run
-            with open_replica(table, app.settings, app.progress, create=create) as replica:
-                context = ReplicaContext(
-                    source=place.backend,
-                    replica=replica,
-                    name=table.name,
-                    trust=place.trust,
-                    clock=app.clock,
-                    observer=app.progress,
-                )
-                with plan_replica(context, begin=begin) as plan:
-                    if dry_run:
-                        view.show_plan(app.output, table.name, plan)
-                        continue
-                    report = execute_replica(context, plan, prove=prove, workers=workers)
-                if prove:
-                    errors = sum(one.at_replica for one in report.wrong)
-                    found = Reading(at_ns=app.clock.now_ns(), errors=errors)
-                    readings.record(place.identity.folder, replica.location, found)
-            view.show(app.output, table.name, report)
-            code = max(code, DAMAGE if report.wrong else INCOMPLETE if report.gone else OK)
+            try:
+                code = max(code, replicated(app, place, table, asked))
+            except VaultdError as error:
+                if len(tables) == 1:
+                    raise
+                # One that is down must not keep the others from being brought up to date.
+                app.output.warn(f"replica {table.name}: {error.message}")
+                code = max(code, FAILED)
     return code

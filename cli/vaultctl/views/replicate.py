@@ -51,13 +51,18 @@ def show(output: Output, name: str, report: ReplicaReport) -> None:
             "nothing was pruned meanwhile, check the vault"
         )
     output.line(_verdict(name, report))
+    if report.only_there:
+        kept = plural(report.only_there, "object")
+        output.say(
+            f"{kept} that the vault no longer has: kept. `vaultctl check` says whether the vault "
+            "misses what it needs"
+        )
 
 
 def _verdict(name: str, report: ReplicaReport) -> str:
     copied = f"{plural(report.copied, 'object')} copied ({format_size(report.data)})"
     there = f"{report.there:,} there already" + (", every one proven" if report.proven else "")
-    kept = f", {report.only_there:,} kept that the vault no longer has" if report.only_there else ""
     if report.wrong:
         found = plural(len(report.wrong), "object")
-        return f"DAMAGE: {found} wrong; replica {name}: {copied}, {there}{kept}"
-    return f"replica {name}: {copied}, {there}{kept}"
+        return f"DAMAGE: {found} wrong; replica {name}: {copied}, {there}"
+    return f"replica {name}: {copied}, {there}"
