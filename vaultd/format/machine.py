@@ -161,7 +161,7 @@ class KeyTestsFile(_File, frozen=True):
     tests: dict[Text, Count]
 
 
-class ReadingBody(Packed, frozen=True):
+class ReadingBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When all of a target was last read, and how many objects were damaged then."""
 
     at_ns: Count

@@ -26,7 +26,13 @@ from vaultd.wiring.replicas import replica_named
 @click.argument("name", required=False)
 @click.option("--init", "begin", is_flag=True, help="The replica is empty: begin it.")
 @click.option("--prove", is_flag=True, help="Also read and prove what is there already.")
-@click.option("--workers", type=click.IntRange(1, 64), default=4, show_default=True)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="Objects at once; each is held in memory.",
+)
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be copied; copy nothing.")
 def command(
     app: App, name: str | None, *, begin: bool, prove: bool, workers: int, dry_run: bool
