@@ -209,7 +209,8 @@ def plan_replica(context: ReplicaContext, *, begin: bool = False) -> ReplicaPlan
             elif is_object(info.name):
                 state = _MISSING if other is None else _DIFFERS
                 state = _THERE if other is not None and other.size == info.size else state
-                db.execute("INSERT INTO seen VALUES (?,?,?,?)", (rank, info.name, info.size, state))
+                row = (rank, info.name, info.size, state)
+                db.execute("INSERT OR IGNORE INTO seen VALUES (?,?,?,?)", row)
         db.execute("COMMIT")
     # A host may have been let in meanwhile, and what it signed was listed.
     plan.trust = load_trust(context.source, pin=context.trust.pin)

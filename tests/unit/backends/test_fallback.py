@@ -137,10 +137,3 @@ def test_nothing_is_written_through_it() -> None:
     with pytest.raises(AccessDeniedError):
         scene.backend.delete("a")
     assert ["a"] == scene.names()
-
-
-def test_it_reads_ahead_as_the_target_wants_it_that_wants_most() -> None:
-    class Far(MemoryBackend):
-        read_ahead_bytes = 7
-
-    assert 7 == Scene(MemoryBackend(), Far()).backend.read_ahead_bytes

@@ -323,6 +323,20 @@ def test_a_full_replica_ends_the_run_and_a_bad_sector_does_not(
         assert [(name, False)] == [(one.name, one.at_replica) for one in report.wrong]
 
 
+def test_a_server_that_lists_objects_twice_is_put_up_with(scene: Scene) -> None:
+    replica = MemoryBackend()
+
+    def twice(step: Step) -> Fault | None:
+        is_listed = (step.operation, step.name) == ("list", layout.PACKS)
+        return Fault(kind=FaultKind.DOUBLE_LIST) if is_listed else None
+
+    replicate(Faulty(scene.backend, plan=twice), Faulty(replica, plan=twice))
+
+    report = replicate(Faulty(scene.backend, plan=twice), Faulty(replica, plan=twice))
+    assert (0, ()) == (report.copied, report.wrong)
+    assert same(scene.backend, replica)
+
+
 def test_a_replica_that_lies_about_what_it_took_is_found_out(scene: Scene) -> None:
     replica = MemoryBackend()
     replicate(scene.backend, replica)

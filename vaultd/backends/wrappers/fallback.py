@@ -110,11 +110,6 @@ class Fallback(Forwarding):
         self._observer = observer
         self._standing = Standing() if standing is None else standing
 
-    @property
-    def read_ahead_bytes(self) -> int:
-        """How much to read at once: as the target wants it that wants most."""
-        return max(target.read_ahead_bytes for target in (self._inner, *self.others))
-
     def get(self, name: str, *, offset: int = 0, length: int | None = None) -> bytes:
         """Return bytes of an object: see `Backend.get`."""
         wrong: bytes | None = None
