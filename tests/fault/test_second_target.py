@@ -248,7 +248,7 @@ def test_when_the_replica_lies_too_the_damage_is_named_and_the_rest_comes_back(
     assert 8 > len(report.problems) > 0
     (found,) = heal(healing(scene.backend, replica), [name])
     assert Outcome.NO_COPY == found.outcome
-    assert "copy-1: packs" in found.reason
+    assert "copy-1: its bytes have hash" in found.reason
     assert before == scene.backend.get(name)
 
 

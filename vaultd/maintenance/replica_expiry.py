@@ -12,9 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from vaultd.core.events import PhaseStarted
+from vaultd.core.snapshot import SessionId
+from vaultd.format.log import names_in
 from vaultd.maintenance.replicate import ReplicaContext, side_by_side
 from vaultd.vault import layout
 from vaultd.vault.genuine import is_object
+from vaultd.vault.log_state import LogState
 
 _DELETED_IN_ORDER = (layout.OUTCOMES, layout.PARTS, layout.PACKS)
 """The reverse of the order in which they arrive: no snapshot is shown whose packs are gone."""
@@ -25,6 +28,27 @@ DeletedIn = Callable[[str], int | None]
 """Returns the number of the log entry that says that an object was deleted; ``None``: none does."""
 
 
+def swept(state: LogState) -> dict[str, int]:
+    """Return what the log says is deleted: each object, and the entry that says so.
+
+    Raises:
+        MalformedObjectError: An entry contradicts itself.
+    """
+    found: dict[str, int] = {}
+    for mark in state.marks.values():
+        if mark.sweep is None:
+            continue
+        what = f"log entry {mark.swept_by}"
+        host, number = mark.body.host, mark.swept_by
+        for seq, sha256 in names_in(mark.sweep.packs, what=what):
+            found[layout.pack(SessionId(host=host, seq=seq), sha256)] = number
+        for seq, sha256 in names_in(mark.sweep.parts, what=what):
+            found[layout.part(SessionId(host=host, seq=seq), sha256)] = number
+        for seq, _ in names_in(mark.sweep.roots, what=what):
+            found[layout.outcome(SessionId(host=host, seq=seq))] = number
+    return found
+
+
 def plan_expiry(
     context: ReplicaContext, deleted_in: DeletedIn, *, keep_deleted_s: float
 ) -> Iterator[str]:
@@ -32,7 +56,7 @@ def plan_expiry(
 
     Args:
         context: The vault and its replica.
-        deleted_in: What the vault's log says.
+        deleted_in: What the vault's log says: `swept`, looked up.
         keep_deleted_s: How long a deleted object stays.
 
     Raises:
@@ -40,9 +64,7 @@ def plan_expiry(
     """
     context.observer(PhaseStarted(name="compare"))
     arrived = {
-        layout.log_number(info.name): info.modified_ns
-        for info in context.replica.list(layout.LOG)
-        if layout.is_log_entry(info.name)
+        layout.log_number(info.name): info.modified_ns for info in context.replica.list(layout.LOG)
     }
     latest_ns = max(arrived.values(), default=0)
     for prefix in _DELETED_IN_ORDER:
