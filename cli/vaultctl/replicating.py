@@ -9,6 +9,7 @@ from vaultctl.context import App
 from vaultctl.exit_codes import DAMAGE, INCOMPLETE, OK
 from vaultctl.views import replicate as view
 from vaultd.core.errors import VaultNotFoundError
+from vaultd.maintenance.replica_expiry import execute_expiry, plan_expiry, swept
 from vaultd.maintenance.replicate import (
     ReplicaContext,
     ReplicaReport,
@@ -28,12 +29,14 @@ class Asked(Struct, frozen=True, kw_only=True):
         begin: The replica may be empty.
         prove: Read what is there as well.
         workers: Objects at once.
-        dry_run: Copy nothing.
+        prune: Delete what the vault deleted long ago.
+        dry_run: Change nothing.
     """
 
     begin: bool
     prove: bool
     workers: int
+    prune: bool
     dry_run: bool
 
 
@@ -49,7 +52,10 @@ def replicated(app: App, place: Place, table: ReplicaTable, asked: Asked) -> int
         with open_replica(
             table, app.settings, app.progress, create=asked.begin and not asked.dry_run
         ) as replica:
-            report = _replicated(app, place, table.name, replica, asked)
+            context = _context(app, place, table.name, replica)
+            report = _replicated(app, context, asked)
+            if asked.prune:
+                _pruned(app, context, table, asked)
             if report is None:
                 return OK
             if asked.prove:
@@ -66,10 +72,8 @@ def replicated(app: App, place: Place, table: ReplicaTable, asked: Asked) -> int
     return DAMAGE if report.wrong else INCOMPLETE if report.gone else OK
 
 
-def _replicated(
-    app: App, place: Place, name: str, replica: Backend, asked: Asked
-) -> ReplicaReport | None:
-    context = ReplicaContext(
+def _context(app: App, place: Place, name: str, replica: Backend) -> ReplicaContext:
+    return ReplicaContext(
         source=place.backend,
         replica=replica,
         name=name,
@@ -77,8 +81,20 @@ def _replicated(
         clock=app.clock,
         observer=app.progress,
     )
+
+
+def _replicated(app: App, context: ReplicaContext, asked: Asked) -> ReplicaReport | None:
     with plan_replica(context, begin=asked.begin) as plan:
         if asked.dry_run:
-            view.show_plan(app.output, name, plan)
+            view.show_plan(app.output, context.name, plan)
             return None
         return execute_replica(context, plan, prove=asked.prove, workers=asked.workers)
+
+
+def _pruned(app: App, context: ReplicaContext, table: ReplicaTable, asked: Asked) -> None:
+    """Delete on the replica what the vault deleted long ago, once all else is copied."""
+    deleted = swept(context.source, context.trust)
+    names = list(plan_expiry(context, deleted.get, keep_deleted_s=table.keep_deleted_s))
+    if not asked.dry_run:
+        execute_expiry(context, names)
+    view.show_expired(app.output, context.name, len(names), dry_run=asked.dry_run)

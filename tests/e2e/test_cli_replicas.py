@@ -72,11 +72,13 @@ def test_a_replica_is_begun_once_and_then_kept_up_to_date(home: Home, data: Path
     first = home.json("replicate", "--init").summary
     home.ok("backup", data, "--name", "crm")
     second = home.ok("replicate", "offsite", "--prove")
+    (expired,) = home.json("replicate", "--prune").of_type("expired")
 
     assert (10, True) == (mistaken.code, "--init" in mistaken.err)
     assert (2, "--init" in empty.err) == (empty.code, True)
     assert (planned["objects"], planned["data"]) == (first["copied"], first["data"])
     assert "every one proven" in second.text
+    assert 0 == expired["objects"]
     assert (
         0 == home.json("check", "--read-data", "-r", home.folder / "replica").summary["num_errors"]
     )

@@ -9,15 +9,18 @@ clock of this machine can make anything old.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
+from vaultd.backends.base import Backend
 from vaultd.core.events import PhaseStarted
 from vaultd.core.snapshot import SessionId
-from vaultd.format.log import names_in
+from vaultd.format.log import SweepBody, names_in
 from vaultd.maintenance.replicate import ReplicaContext, side_by_side
 from vaultd.vault import layout
 from vaultd.vault.genuine import is_object
+from vaultd.vault.log import EMPTY, read_after
 from vaultd.vault.log_state import LogState
+from vaultd.vault.trust import Trust
 
 _DELETED_IN_ORDER = (layout.OUTCOMES, layout.PARTS, layout.PACKS)
 """The reverse of the order in which they arrive: no snapshot is shown whose packs are gone."""
@@ -28,25 +31,37 @@ DeletedIn = Callable[[str], int | None]
 """Returns the number of the log entry that says that an object was deleted; ``None``: none does."""
 
 
-def swept(state: LogState) -> dict[str, int]:
-    """Return what the log says is deleted: each object, and the entry that says so.
+def swept(backend: Backend, trust: Trust) -> dict[str, int]:
+    """Return what the whole log says is deleted: each object, and the entry that says so.
+
+    Every entry is read: a checkpoint leaves out what the vault itself is done with.
+
+    Args:
+        backend: Where the log lies.
+        trust: Whom to believe.
 
     Raises:
-        MalformedObjectError: An entry contradicts itself.
+        IntegrityError: The log cannot be believed.
+        StorageError: It cannot be read.
     """
+    state = LogState()
+    for entry in read_after(backend, trust, EMPTY):
+        state.apply(entry.body)
     found: dict[str, int] = {}
     for mark in state.marks.values():
-        if mark.sweep is None:
-            continue
-        what = f"log entry {mark.swept_by}"
-        host, number = mark.body.host, mark.swept_by
-        for seq, sha256 in names_in(mark.sweep.packs, what=what):
-            found[layout.pack(SessionId(host=host, seq=seq), sha256)] = number
-        for seq, sha256 in names_in(mark.sweep.parts, what=what):
-            found[layout.part(SessionId(host=host, seq=seq), sha256)] = number
-        for seq, _ in names_in(mark.sweep.roots, what=what):
-            found[layout.outcome(SessionId(host=host, seq=seq))] = number
+        if mark.sweep is not None:
+            found |= dict.fromkeys(_names_of(mark.body.host, mark.sweep), mark.swept_by)
     return found
+
+
+def _names_of(host: str, sweep: SweepBody) -> Iterator[str]:
+    what = f"sweep of {sweep.of}"
+    for seq, sha256 in names_in(sweep.packs, what=what):
+        yield layout.pack(SessionId(host=host, seq=seq), sha256)
+    for seq, sha256 in names_in(sweep.parts, what=what):
+        yield layout.part(SessionId(host=host, seq=seq), sha256)
+    for seq, _ in names_in(sweep.roots, what=what):
+        yield layout.outcome(SessionId(host=host, seq=seq))
 
 
 def plan_expiry(
@@ -78,7 +93,7 @@ def plan_expiry(
                 yield other.name
 
 
-def execute_expiry(context: ReplicaContext, names: Iterator[str]) -> int:
+def execute_expiry(context: ReplicaContext, names: Iterable[str]) -> int:
     """Delete objects on a replica; return how many.
 
     Args:

@@ -47,6 +47,7 @@ class ReplicaTable(Table, frozen=True, kw_only=True):
         offsite: It is in another building than the data and the first target.
         limit_upload: At most so many bytes a second, such as ``10M``.
         limit_download: The same for reading.
+        keep_deleted: How long it keeps what the vault has deleted, by its own time.
         endpoint: Server of ``s3://BUCKET``.
         region: Region to sign requests for.
         profile: Section of the AWS settings to use: credentials of its own.
@@ -62,6 +63,7 @@ class ReplicaTable(Table, frozen=True, kw_only=True):
     offsite: bool = False
     limit_upload: str | None = None
     limit_download: str | None = None
+    keep_deleted: str = "30d"
     endpoint: str | None = None
     region: str | None = None
     profile: str | None = None
@@ -83,6 +85,15 @@ class ReplicaTable(Table, frozen=True, kw_only=True):
         for limit in (self.limit_upload, self.limit_download):
             if limit is not None and _rate(limit) < 1:
                 raise ValueError(f"replica {self.name}: {limit!r} lets nothing through")
+        try:
+            parse_duration(self.keep_deleted)
+        except ConfigError as exc:
+            raise ValueError(exc.message) from exc
+
+    @property
+    def keep_deleted_s(self) -> int:
+        """How long it keeps what the vault has deleted, in seconds."""
+        return parse_duration(self.keep_deleted)
 
     @property
     def limit_upload_bytes_s(self) -> int | None:

@@ -4,12 +4,15 @@ vaultctl replicate                 every [[vault.replicas]] of the configuration
 vaultctl replicate offsite         this one
 vaultctl replicate offsite --init  the first time, when there is nothing yet
 
-Every object is copied as it is, after its hash or signature was verified; what the replica has is
-neither replaced nor deleted. A run that was interrupted goes on when it is run again. A damaged
-object is not copied: it is named, the rest goes on, and the exit code is 20.
+Every object is copied as it is, after its hash or signature was verified. What the replica has is
+not replaced, and deleted only with --prune: what the vault's log says is deleted there, once that
+is older than keep_deleted of the configuration. A run that was interrupted goes on when it is run
+again. A damaged object is not copied: it is named, the rest goes on, and the exit code is 20.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import click
 
@@ -33,13 +36,12 @@ from vaultd.wiring.replicas import replica_named
     show_default=True,
     help="Objects at once; each is held in memory.",
 )
-@click.option("-n", "--dry-run", is_flag=True, help="Say what would be copied; copy nothing.")
-def command(
-    app: App, name: str | None, *, begin: bool, prove: bool, workers: int, dry_run: bool
-) -> int:
+@click.option("--prune", is_flag=True, help="Also delete what the vault deleted long ago.")
+@click.option("-n", "--dry-run", is_flag=True, help="Say what would be done; change nothing.")
+def command(app: App, name: str | None, **chosen: Any) -> int:
     """Replicate; see the module's docstring."""
     tables = replica_named(app.settings, name)
-    asked = Asked(begin=begin, prove=prove, workers=workers, dry_run=dry_run)
+    asked = Asked(**chosen)
     code = OK
     with opened_place(app) as place:
         for table in tables:

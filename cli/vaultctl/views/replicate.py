@@ -29,6 +29,15 @@ def show_plan(output: Output, name: str, plan: ReplicaPlan) -> None:
         output.line(f"  kept     {plural(plan.only_there, 'object')} that the vault no longer has")
 
 
+def show_expired(output: Output, name: str, count: int, *, dry_run: bool) -> None:
+    """Write how much of what the vault deleted long ago left the replica."""
+    if output.json:
+        output.record("expired", {"replica": name, "objects": count, "dry_run": dry_run})
+        return
+    done = "would be deleted" if dry_run else "deleted"
+    output.line(f"replica {name}: {plural(count, 'object')} {done} that the vault deleted long ago")
+
+
 def show(output: Output, name: str, report: ReplicaReport) -> None:
     """Write what was copied."""
     if output.json:

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.damage import names_of
-from tests.support.vaults import Scene
+from tests.support.keeping import keeper_of
+from tests.support.vaults import Desk, Scene
 from tests.unit.maintenance.test_replicate import context_of, filled, replicate
 from tests.unit.vault.making import ToldClock
 from vaultd.backends.memory import MemoryBackend
 from vaultd.core.snapshot import Kind
-from vaultd.maintenance.replica_expiry import execute_expiry, plan_expiry
+from vaultd.maintenance.replica_expiry import execute_expiry, plan_expiry, swept
 from vaultd.vault import layout
 
 DAY_S = 86_400
@@ -90,3 +91,33 @@ def test_no_time_passes_on_a_replica_to_which_nothing_comes(
     planned = plan_expiry(context_of(scene.backend, replica), lambda _: 1, keep_deleted_s=DAY_S)
 
     assert [] == list(planned)
+
+
+def test_what_a_prune_deleted_leaves_the_replica_by_what_the_log_says(
+    scene: Scene, replica: MemoryBackend, clock: ToldClock
+) -> None:
+    for number in range(2):
+        scene.write("large", number.to_bytes(1, "big") * 300_000)
+        scene.back_up(Kind.FULL)
+    replicate(scene.backend, replica)
+    before = set(names_of(replica))
+    keeper = keeper_of(scene)
+    keeper.forget(*(snapshot for snapshot, _ in scene.seen[:2]))
+    keeper.prune()
+    gone = before - set(names_of(scene.backend))
+    replicate(scene.backend, replica)
+    context = context_of(scene.backend, replica)
+    deleted = swept(scene.backend, context.trust)
+    assert {name for name in gone if not name.startswith(layout.SESSIONS)} == deleted.keys() & gone
+
+    early = list(plan_expiry(context, deleted.get, keep_deleted_s=DAY_S))
+    clock.sleep(2 * DAY_S)
+    later_entry(scene, replica)
+    late = list(plan_expiry(context, deleted.get, keep_deleted_s=DAY_S))
+
+    assert [] == early
+    assert gone & deleted.keys() == set(late)
+    assert len(late) == execute_expiry(context, late) > 0
+    assert set(names_of(scene.backend)) == set(names_of(replica))
+    desk = Desk(vault=scene.vault, backend=replica, folder=scene.folder / "desk-replica")
+    assert () == desk.check().damages

@@ -71,6 +71,7 @@ def replicas(*names_and_places: tuple[str, str], more: str = "") -> str:
         (replicas(("A b", "/x")), "'A b': expected a name"),
         (replicas(("a", "/x"), more="limit_upload = '0'"), "lets nothing through"),
         (replicas(("a", "/x"), more="limit_upload = 'fast'"), "cannot read 'fast' as a size"),
+        (replicas(("a", "/x"), more="keep_deleted = 'long'"), "cannot read 'long' as a duration"),
         (replicas(("a", "/x"), more="media = 'paper'"), "invalid enum value 'paper'"),
     ],
 )
