@@ -24,7 +24,7 @@ from vaultd.maintenance.prune import check_plan, execute_prune, plan_prune
 from vaultd.maintenance.server_time import server_now_ns
 from vaultd.maintenance.survey import PruneRules
 from vaultd.wiring.storage import overwrites
-from vaultd.wiring.system import system_random
+from vaultd.wiring.system import give_way, system_random
 
 
 @make_command(__doc__)
@@ -43,6 +43,7 @@ def command(
 ) -> None:
     """Prune; see the module's docstring."""
     rules = _rules(app, confirm, times)
+    give_way()  # backups on this machine must not feel it
     with opened_list(app) as listed:
         context = keeper_context(app, listed)
         backend = context.backend
