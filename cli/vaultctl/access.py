@@ -19,6 +19,7 @@ from vaultd.vault.identity import (
     make_identity,
     recognise,
 )
+from vaultd.vault.recall import recalling
 from vaultd.vault.trust import Trust
 from vaultd.wiring.hosts import open_host
 from vaultd.wiring.replicas import Targets, open_targets
@@ -72,8 +73,9 @@ def opened_place(app: App) -> Iterator[Place]:
         VaultNotFoundError: There is none.
     """
     with open_backend(location_of(app), app.settings, app.progress) as backend:
-        trust, identity = _recognised(app, backend)
-        yield _place(app, backend, trust, identity)
+        seen_through = recalling(backend, app.progress)
+        trust, identity = _recognised(app, seen_through)
+        yield _place(app, recalling(seen_through, app.progress, trust), trust, identity)
 
 
 @contextmanager
@@ -89,7 +91,8 @@ def opened_copies(app: App) -> Iterator[Place]:
         trust, identity = _recognised_anywhere(app, reached)
         targets = reached.of_vault(trust)
         together = targets.together(trust)
-        place = _place(app, together.backend, trust, identity)
+        backend = recalling(together.backend, app.progress, trust)
+        place = _place(app, backend, trust, identity)
         yield replace(place, others=together.others, targets=targets)
 
 
@@ -104,7 +107,7 @@ def _recognised_anywhere(app: App, targets: Targets) -> tuple[Trust, HostIdentit
     failure: VaultdError | None = None
     for candidate in targets.candidates():
         try:
-            trust, identity = _recognised(app, candidate)
+            trust, identity = _recognised(app, recalling(candidate, app.progress))
         except VaultdError as error:
             failure = failure or error
             continue

@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # stubs, of which nothing is there at run time
 REGION = "us-east-1"
 BUCKET = "vault-tests"
 VERSIONED_BUCKET = "vault-tests-versioned"
+LOCKED_BUCKET = "vault-tests-locked"
 ADMIN = ("vaultadmin", "vaultadmin-secret")
 READER = ("vaultreader", "vaultreader-secret")
 """Access key and secret key of an identity that may read and list `BUCKET` and nothing else."""
@@ -55,6 +56,7 @@ class Seaweed:
         secret_key: Of the same.
         bucket: A plain bucket, for all tests together: a server has room for few buckets.
         versioned_bucket: The same with versioning switched on.
+        locked_bucket: The same made with object lock.
     """
 
     def __init__(self) -> None:
@@ -67,6 +69,7 @@ class Seaweed:
         self.access_key, self.secret_key = ADMIN
         self.bucket = BUCKET
         self.versioned_bucket = VERSIONED_BUCKET
+        self.locked_bucket = LOCKED_BUCKET
 
     def __enter__(self) -> Self:
         try:
@@ -182,15 +185,16 @@ class Seaweed:
 
     def _exercise(self, client: S3Client) -> None:
         there = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
-        for bucket in {BUCKET, VERSIONED_BUCKET} - there:
-            client.create_bucket(Bucket=bucket)
+        for bucket in {BUCKET, VERSIONED_BUCKET, LOCKED_BUCKET} - there:
+            locked = bucket == LOCKED_BUCKET
+            client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=locked)
         client.put_bucket_versioning(
             Bucket=VERSIONED_BUCKET, VersioningConfiguration={"Status": "Enabled"}
         )
-        for bucket in (BUCKET, VERSIONED_BUCKET):
+        for bucket in (BUCKET, VERSIONED_BUCKET, LOCKED_BUCKET):
             answer = client.put_object(Bucket=bucket, Key="ready", Body=b"yes")
             client.get_object(Bucket=bucket, Key="ready")["Body"].read()
-            if bucket == VERSIONED_BUCKET:
+            if bucket != BUCKET:
                 client.delete_object(Bucket=bucket, Key="ready", VersionId=answer["VersionId"])
             else:
                 client.delete_object(Bucket=bucket, Key="ready")

@@ -13,6 +13,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from vaultd.backends.versions import Versions
+
 
 class ObjectInfo(Struct, frozen=True, kw_only=True):
     """One object as a backend lists it.
@@ -57,6 +59,10 @@ class Backend(Protocol):
     @property
     def read_ahead_bytes(self) -> int:
         """How much to read at once where more may be wanted; 0: a request costs next to nothing."""
+
+    @property
+    def versions(self) -> Versions | None:
+        """Older versions of objects, and locks; ``None``: it has none of that."""
 
     def put(self, name: str, body: Body, *, sha256: bytes | None = None) -> None:
         """Create an object; durable when this returns; never replaces.

@@ -77,6 +77,7 @@ class LocalBackend:
     """
 
     read_ahead_bytes = 0
+    versions = None
     """The system reads ahead by itself."""
 
     def __init__(

@@ -23,6 +23,7 @@ class MemoryBackend:
     """
 
     read_ahead_bytes = 0
+    versions = None
 
     def __init__(self, *, clock: Clock | None = None) -> None:
         self._clock = SystemClock() if clock is None else clock

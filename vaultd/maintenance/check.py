@@ -19,12 +19,11 @@ from vaultd.core.clock import Clock
 from vaultd.core.errors import IntegrityError, ObjectNotFoundError
 from vaultd.core.events import Advanced, Observer, PhaseStarted
 from vaultd.core.snapshot import SessionId, Snapshot
-from vaultd.crypto import hashing
-from vaultd.format.session import RootBody
 from vaultd.pipeline.reporting import Progress
 from vaultd.pipeline.workers import Crew, bulk_work
 from vaultd.vault import layout, receipts, roots
 from vaultd.vault.catalog import Catalog, KeyFinder
+from vaultd.vault.committed import read_root
 from vaultd.vault.keyring import ReadKeys
 from vaultd.vault.proving import PackProver, TreeProver
 from vaultd.vault.reader import ReadContext
@@ -181,16 +180,7 @@ class _Check:
             self._hidden.append(snapshot.short_id)
             return
         try:
-            data = context.backend.get(name)
-            if hashing.sha256(data) != snapshot.root_sha256:
-                self._damage(
-                    name, "is another object than the one that was committed", [snapshot.short_id]
-                )
-                return
-            root = roots.open_outcome(data, session, context.trust)
-            if not isinstance(root, RootBody):
-                self._damage(name, "is no snapshot", [snapshot.short_id])
-                return
+            root = read_root(context.backend, context.trust, snapshot)
             refs = roots.open_refs(root, keys.index_key)
             rows = [(*one, number) for one in roots.needed(root, refs)]
         except (IntegrityError, ObjectNotFoundError) as error:

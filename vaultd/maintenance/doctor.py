@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -18,15 +19,18 @@ from vaultd.backends.conformance import (
     may_delete,
     try_promise,
 )
-from vaultd.core.clock import Clock
-from vaultd.core.errors import VaultdError
+from vaultd.backends.versions import Lock, Versions
+from vaultd.core.clock import Clock, rfc3339
+from vaultd.core.errors import AccessDeniedError, StorageError, VaultdError
 from vaultd.core.events import Advanced, Observer, PhaseStarted
 from vaultd.core.units import GIB, format_size
 from vaultd.pipeline.restore import free_bytes
 from vaultd.pipeline.workers import Crew
+from vaultd.vault.lock_options import PROBES
 from vaultd.vault.trust import Pin, load_trust
 
 _SKEW_S = 60.0
+_ENFORCE = "Do not rely on locks there: this server does not enforce them."
 _LITTLE_SPACE = GIB
 
 
@@ -36,6 +40,7 @@ class DoctorContext(Struct, frozen=True, kw_only=True):
     Attributes:
         make_backend: Opens the backend, with a new connection every time.
         pin: What this machine remembers of the vault, if it is enrolled.
+        locks_asked: The settings say that objects shall be locked.
         prefix: Scratch names under which nothing else lies; ends in a slash.
         spool: Folder for spool files.
         state: State directory.
@@ -52,6 +57,7 @@ class DoctorContext(Struct, frozen=True, kw_only=True):
     clock: Clock
     random: Callable[[int], bytes]
     observer: Observer
+    locks_asked: bool = False
 
 
 class Finding(Struct, frozen=True, kw_only=True):
@@ -78,6 +84,7 @@ def examine(context: DoctorContext) -> list[Finding]:
         _vault,
         _promises,
         _rights,
+        locks,
         _clock,
         _space,
     )
@@ -135,6 +142,72 @@ def _rights(context: DoctorContext) -> Iterator[Finding]:
         hint="Give hosts credentials that cannot delete: then no intruder can destroy backups.",
         serious=False,
     )
+
+
+def locks(context: DoctorContext) -> Iterator[Finding]:
+    """Yield what was found about versions and locks; most of the rest takes far longer to try.
+
+    Raises:
+        StorageError: It could not be tried.
+    """
+    versions = context.make_backend().versions
+    if not context.locks_asked:
+        if versions is not None:  # nobody expects it of a folder
+            yield Finding(
+                name="objects are locked",
+                ok=False,
+                detail="no lock is asked for: whoever may delete can destroy the backups",
+                hint="Use a bucket with object lock, and set [vault.lock] in the configuration.",
+                serious=False,
+            )
+        return
+    kept = versions is not None and versions.are_kept()
+    yield Finding(
+        name="old versions are kept",
+        ok=kept,
+        detail="versioning is on" if kept else "[vault.lock] is set, and nothing can be locked",
+        hint="Make a bucket with object lock; without it whoever may delete destroys the backups.",
+    )
+    if versions is not None and kept:
+        yield from _try_lock(context, versions)
+
+
+def _try_lock(context: DoctorContext, versions: Versions) -> Iterator[Finding]:
+    """Lock an object for a minute, and try what a thief would."""
+    backend, name = context.make_backend(), f"{PROBES}{context.random(8).hex()}"
+    backend.put(name, b"locked for a minute")
+    version = next(one for one in versions.list(name) if not one.is_marker)
+    lock = versions.lock(version)
+    yield Finding(
+        name="a put comes with its lock",
+        ok=lock is not None,
+        detail="not locked" if lock is None else f"locked until {rfc3339(lock.until_ns)}",
+        hint=_ENFORCE,
+    )
+    if lock is None:
+        return
+    shorter = Lock(mode=lock.mode, until_ns=lock.until_ns - 30 * 10**9)
+    tries: tuple[tuple[str, Callable[[], None]], ...] = (
+        ("a lock cannot be shortened", lambda: versions.extend(version, shorter)),
+        ("what is locked cannot be deleted", lambda: versions.remove(version)),
+    )
+    for what, attempt in tries:
+        refusal = _refusal(attempt)
+        detail = refusal or "the server did it, and took no notice of the lock"
+        yield Finding(name=what, ok=bool(refusal), detail=detail, hint=_ENFORCE)
+    with suppress(AccessDeniedError):
+        backend.delete(name)  # a marker: it hides what goes by itself in a minute
+
+
+def _refusal(attempt: Callable[[], None]) -> str:
+    """Return why the server refused something; empty when it did it."""
+    try:
+        attempt()
+    except StorageError as error:
+        if error.retryable:
+            raise
+        return error.message
+    return ""
 
 
 def _clock(context: DoctorContext) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ from vaultd.format.session import RefsSection, pack_bytes
 from vaultd.pipeline.workers import Crew, bulk_work
 from vaultd.vault import roots
 from vaultd.vault.catalog import KeyFinder
+from vaultd.vault.committed import read_root
 from vaultd.vault.trust import Trust
 
 _SHA256_BYTES = 32
@@ -77,7 +78,7 @@ class Needs:
                 hint="Renew the keeper's keys: make a request on it, enrol it again, accept it.",
             )
         try:
-            root = roots.open_committed(self._backend, self._trust, snapshot)
+            root = read_root(self._backend, self._trust, snapshot)
         except ObjectNotFoundError:
             gone.append(snapshot)
             return

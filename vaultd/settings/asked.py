@@ -45,6 +45,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from vaultd.backends.s3.options import Addressing, Conditional
+from vaultd.backends.versions import LockRule
 from vaultd.core.errors import ConfigError
 from vaultd.core.units import parse_size
 from vaultd.settings.file import ConfigFile, read_config
@@ -88,6 +89,7 @@ class S3Settings(Struct, frozen=True, kw_only=True):
     profile: str | None = None
     ca_bundle: str | None = None
     insecure_tls: bool = False
+    lock: LockRule | None = None
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -147,7 +149,7 @@ def load_settings(
         keeper_key_file=_signing_key(asked, "keeper"),
         limit_upload_bytes_s=_limit(asked, "limit_upload"),
         limit_download_bytes_s=_limit(asked, "limit_download"),
-        s3=_s3(asked),
+        s3=_s3(asked, config),
         config=config,
     )
 
@@ -276,7 +278,8 @@ def _limit(asked: _Asked, name: str) -> int | None:
     return limit
 
 
-def _s3(asked: _Asked) -> S3Settings:
+def _s3(asked: _Asked, config: ConfigFile) -> S3Settings:
+    lock = config.vault.lock
     # boto3's name for it, and the one in S3Options.
     addressing = {"virtual": Addressing.DNS} | {entry.value: entry for entry in Addressing}
     conditional = {entry.value: entry for entry in Conditional}
@@ -290,6 +293,7 @@ def _s3(asked: _Asked) -> S3Settings:
         profile=asked.text("s3_profile"),
         ca_bundle=asked.text("cacert"),
         insecure_tls=_choice(asked, "insecure_tls", insecure, default=False),
+        lock=None if lock is None else lock.options().rule,
     )
 
 

@@ -22,6 +22,7 @@ from vaultd.core.units import parse_duration, parse_size
 from vaultd.maintenance.survey import PruneRules
 from vaultd.policy.calendar import parse_age, parse_span, zone_named
 from vaultd.policy.copies import Media
+from vaultd.vault.lock_options import LockMode, LockOptions
 
 _REPLICA = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _PLACE = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<where>.*)`)?", re.DOTALL)
@@ -106,6 +107,39 @@ class ReplicaTable(Table, frozen=True, kw_only=True):
         return None if self.limit_download is None else _rate(self.limit_download)
 
 
+class LockTable(Table, frozen=True, kw_only=True):
+    """``[vault.lock]``: object lock, in a bucket that has it.
+
+    Attributes:
+        mode: Who may take a lock away.
+        retain: How long a snapshot cannot be destroyed, such as ``30d``.
+        generation: How much longer its objects are locked; at least as long as a chain lasts.
+    """
+
+    mode: LockMode
+    retain: str
+    generation: str = "30d"
+
+    def __post_init__(self) -> None:
+        """Refuse what protects nothing.
+
+        Raises:
+            ValueError: It does.
+        """
+        try:
+            self.options()
+        except ConfigError as exc:
+            raise ValueError(exc.message) from exc
+
+    def options(self) -> LockOptions:
+        """Return what is asked."""
+        return LockOptions(
+            mode=self.mode,
+            retain_s=parse_duration(self.retain),
+            generation_s=parse_duration(self.generation),
+        )
+
+
 class VaultTable(Table, frozen=True, kw_only=True):
     """``[vault]``: where the vault lies.
 
@@ -113,12 +147,14 @@ class VaultTable(Table, frozen=True, kw_only=True):
         location: As `vaultd.wiring.storage` understands it.
         media: What it lies on; ``None``: what its location says.
         offsite: It is in another building than the data.
+        lock: ``[vault.lock]``.
         replicas: Further copies of it.
     """
 
     location: str | None = None
     media: Media | None = None
     offsite: bool = False
+    lock: LockTable | None = None
     replicas: tuple[ReplicaTable, ...] = ()
 
     def __post_init__(self) -> None:

@@ -125,6 +125,13 @@ def newest_bundle(backend: Backend, trust: Trust, domain: str) -> Bundle:
     )
 
 
+def replaced_copies(names: Iterable[str]) -> set[str]:
+    """Return those names of bundles that stand for a copy which a newer one has replaced."""
+    places = sorted(_places(names))
+    newest = {(domain, epoch): copy for domain, epoch, copy, _ in reversed(places)}
+    return {name for domain, epoch, copy, name in places if newest[domain, epoch] != copy}
+
+
 def new_epoch(
     domain: str, epoch: int, random: Callable[[int], bytes], *, before: DomainKeys | None = None
 ) -> OpenedEpoch:

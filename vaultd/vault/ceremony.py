@@ -21,6 +21,7 @@ from vaultd.core.errors import (
     ConfigError,
     ObjectExistsError,
     ObjectNotFoundError,
+    StorageError,
 )
 from vaultd.core.values import Veiled
 from vaultd.crypto import hashing, recipients, signing
@@ -272,6 +273,11 @@ def _clear_place(backend: Backend, *, discard: bool) -> None:
             f"there is a vault at {backend.location} already",
             hint="Use it, or choose another place for the new one.",
         )
+    if _lay_here(backend):
+        raise ObjectExistsError(
+            f"there was a vault at {backend.location}, and the bucket still has it beneath",
+            hint="Bring it back with `vaultctl undelete --markers`, or choose another prefix.",
+        )
     ours = (layout.BUNDLES, layout.POLICIES)
     names = [entry.name for entry in itertools.islice(backend.list(""), _LOOKED_AT)]
     strange = next((name for name in names if not name.startswith(ours)), None)
@@ -287,6 +293,19 @@ def _clear_place(backend: Backend, *, discard: bool) -> None:
         )
     for name in names:
         backend.delete(name)
+
+
+def _lay_here(backend: Backend) -> bool:
+    """Tell whether older versions of a vault's description are here: readers would believe them."""
+    versions = backend.versions
+    try:
+        return versions is not None and any(
+            one.name == layout.VAULT and not one.is_marker for one in versions.list(layout.VAULT)
+        )
+    except StorageError as error:  # who may not look beneath sees what everybody sees
+        if error.retryable:
+            raise
+        return False
 
 
 def _draw(plan: VaultPlan, location: str, random: Callable[[int], bytes], now_ns: int) -> Created:

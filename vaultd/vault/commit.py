@@ -42,6 +42,7 @@ from vaultd.vault import layout, parts, roots
 from vaultd.vault.bundles import read_bundles
 from vaultd.vault.host import HostVault, Opened
 from vaultd.vault.index_file import COMMITTED
+from vaultd.vault.lock_options import promised_until_ns
 from vaultd.vault.presence import presence
 from vaultd.vault.trust import sign_object
 from vaultd.vault.writer import Written
@@ -246,7 +247,7 @@ class Commit:
             vault_id, session.host, session.seq, plan.store_id, str(decision.kind),
             decision.chain or session.seq, decision.base, self._previous(),
             captured.started_ns, captured.ended_ns, head.number, head.sha256,
-            keys.epoch, host.trust.vault.chunker, 0, host.software,
+            keys.epoch, host.trust.vault.chunker, promised_until_ns(host.backend), host.software,
             roots.seal_refs(refs, keys, vault_id, session),
             roots.seal_label(label, keys, vault_id, session),
             roots.seal_meta(meta, keys, vault_id, session, host.random),

@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 from vaultd.backends.base import Backend
 from vaultd.compression import Buffer, Decompressor
-from vaultd.core.errors import CorruptObjectError
+from vaultd.core.errors import CorruptObjectError, IntegrityError, NoMatchingKeyError
 from vaultd.core.snapshot import SessionId
 from vaultd.crypto import hashing
 from vaultd.format import pack as pack_format
@@ -16,6 +16,7 @@ from vaultd.vault import layout
 from vaultd.vault.chunk_index import PackRow
 from vaultd.vault.packs import OpenedPack, PackOpener
 from vaultd.vault.readahead import ReadAhead
+from vaultd.vault.recall import recall
 
 _HEADER_READ = pack_format.MAX_HEADER_BYTES
 _CIPHERS = 2048
@@ -60,6 +61,14 @@ class PackSource:
             NoMatchingKeyError: The recovery key does not open the pack.
             StorageError: It cannot be read.
         """
+        try:
+            return self._read(row, record, decompressor)
+        except (IntegrityError, NoMatchingKeyError):
+            if not self._recall(row):
+                raise
+            return self._read(row, record, decompressor)
+
+    def _read(self, row: PackRow, record: Record, decompressor: Decompressor) -> Buffer:
         opened = self._cipher(row)
         sealed = self._packs.read(self._name(row), row.size, record.offset, record.stored)
         raw = opened.record(record, sealed, decompressor)
@@ -85,10 +94,24 @@ class PackSource:
         def get(offset: int, length: int) -> bytes:
             return self._backend.get(name, offset=offset, length=length)
 
-        opened, records = self._opener.open_with_table(
-            get, row.size, row.seq, what=f"pack {row.sha256.hex()[:8]}"
-        )
+        what = f"pack {row.sha256.hex()[:8]}"
+        try:
+            opened, records = self._opener.open_with_table(get, row.size, row.seq, what=what)
+        except (IntegrityError, NoMatchingKeyError):
+            if not self._recall(row):
+                raise
+            opened, records = self._opener.open_with_table(get, row.size, row.seq, what=what)
         return opened.kind, records
+
+    def _recall(self, row: PackRow) -> bool:
+        """Look for another version of a pack of which something was wrong; tell if there is one."""
+        name = self._name(row)
+        if not recall(self._backend, name):
+            return False
+        self._packs.forget(name)
+        with self._lock:
+            self._ciphers.pop(row.pack, None)
+        return True
 
     def _cipher(self, row: PackRow) -> OpenedPack:
         with self._lock:

@@ -15,6 +15,7 @@ from vaultd.vault import layout
 from vaultd.vault.keyring import ReadKeys
 from vaultd.vault.packs import PackOpener
 from vaultd.vault.reader import DATA, META, ReadContext, SnapshotReader
+from vaultd.vault.recall import recall
 from vaultd.vault.trust import Trust
 
 _MAX_REASONS = 20
@@ -48,6 +49,14 @@ class PackProver:
             NoMatchingKeyError: The recovery key does not open it.
             StorageError: It cannot be read.
         """
+        try:
+            self._prove(name, size, decompressor)
+        except (IntegrityError, NoMatchingKeyError):
+            if not recall(self._backend, name):
+                raise
+            self._prove(name, size, decompressor)
+
+    def _prove(self, name: str, size: int, decompressor: Decompressor) -> None:
         object_ = _Object(self._backend, name, size)
         failure = None
         if self._keys is not None and name.startswith(layout.PACKS):

@@ -89,6 +89,13 @@ class ReadAhead:
         start = offset - stretch.start
         return memoryview(stretch.data)[start : start + length]
 
+    def forget(self, name: str) -> None:
+        """Read everything of an object anew: what was read of it was wrong."""
+        with self._lock:
+            self._newest.pop(name, None)
+            for stretch in [one for one in self._held if one.name == name]:
+                del self._held[stretch]
+
     def _find(self, name: str, offset: int, length: int) -> _Stretch | None:
         for stretch in self._held:
             if stretch.start <= offset and offset + length <= stretch.end and stretch.name == name:

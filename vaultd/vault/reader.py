@@ -36,6 +36,7 @@ from vaultd.vault.keyring import ReadKeys
 from vaultd.vault.loading import load_parts
 from vaultd.vault.pack_source import PackSource
 from vaultd.vault.packs import PackOpener
+from vaultd.vault.recall import recall
 from vaultd.vault.trust import Trust
 
 DATA, META = pack_format.DATA, pack_format.META
@@ -104,6 +105,8 @@ class SnapshotReader:
         """Return the bytes that were committed, from the first target that has them."""
         name, context = layout.outcome(self.snapshot.session), self._context
         data = context.backend.get(name)
+        if hashing.sha256(data) != self.snapshot.root_sha256 and recall(context.backend, name):
+            data = context.backend.get(name)
         if hashing.sha256(data) == self.snapshot.root_sha256:
             return data
         for target in context.others:

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from vaultd.backends.base import Backend
 from vaultd.core.errors import CorruptObjectError, MalformedObjectError
-from vaultd.core.snapshot import SessionId, Snapshot
-from vaultd.crypto import aead, hashing, recipients
+from vaultd.core.snapshot import SessionId
+from vaultd.crypto import aead, recipients
 from vaultd.format.codec import decode
 from vaultd.format.pack import SEALED_KEY_BYTES
 from vaultd.format.session import (
@@ -128,26 +127,6 @@ def open_meta(root: RootBody, meta_seed: bytes) -> MetaSection:
     info = contexts.meta_info(root.vault_id, root.host, root.seq)
     key = recipients.open(meta_seed, root.meta[:SEALED_KEY_BYTES], info)
     return _open(MetaSection, key, memoryview(root.meta)[SEALED_KEY_BYTES:], what)
-
-
-def open_committed(backend: Backend, trust: Trust, snapshot: Snapshot) -> RootBody:
-    """Read the root of a snapshot that was seen before.
-
-    Raises:
-        ObjectNotFoundError: It is gone.
-        IntegrityError: It is not what was committed.
-    """
-    name = layout.outcome(snapshot.session)
-    data = backend.get(name)
-    if hashing.sha256(data) != snapshot.root_sha256:
-        raise CorruptObjectError(
-            f"{name}: hash {hashing.sha256(data).hex()[:8]}, expected {snapshot.short_id}",
-            hint="Look for another version of the object; somebody has replaced it.",
-        )
-    root = open_outcome(data, snapshot.session, trust)
-    if not isinstance(root, RootBody):
-        raise CorruptObjectError(f"{name}: is no snapshot any more")
-    return root
 
 
 def open_outcome(data: bytes, session: SessionId, trust: Trust) -> OutcomeBody:

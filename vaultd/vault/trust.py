@@ -186,6 +186,15 @@ def read_vault(backend: Backend) -> VaultBody:
             f"no vault at {backend.location}: it holds no {layout.VAULT}",
             hint="Check the address, or make a vault there with `vaultctl init`.",
         ) from exc
+    return open_vault(data)
+
+
+def open_vault(data: bytes) -> VaultBody:
+    """Return what ``vault.json`` says, when one of its own admin keys signed it.
+
+    Raises:
+        IntegrityError: It is damaged.
+    """
     signed = decode_vault_json(data)
     body, _ = decode_signed(VAULT, signed, what=layout.VAULT)
     vault = decode(VaultBody, body, what=layout.VAULT, limit=VAULT.limit)

@@ -169,6 +169,7 @@ def _bucket(rest: str, s3: S3Settings) -> S3Options:
         conditional=s3.conditional,
         storage_class=s3.storage_class,
         profile=s3.profile,
+        lock=s3.lock,
     )
 
 

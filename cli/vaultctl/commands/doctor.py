@@ -36,6 +36,7 @@ def command(app: App) -> int:
         context = DoctorContext(
             make_backend=make_backend,
             pin=pins[0] if pins else None,
+            locks_asked=settings.s3.lock is not None,
             prefix=f"doctor/{system_random(8).hex()}/",
             spool=backend.spool or Path(settings.state_dir),
             state=settings.state_dir,

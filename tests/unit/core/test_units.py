@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vaultd.core.errors import ConfigError
-from vaultd.core.units import GIB, KIB, MIB, TIB, format_duration, format_size, parse_size
+from vaultd.core.units import (
+    GIB,
+    KIB,
+    MIB,
+    TIB,
+    format_duration,
+    format_size,
+    parse_duration,
+    parse_size,
+)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +43,28 @@ def test_what_is_no_size_is_refused_with_an_example(text: str) -> None:
         parse_size(text)
 
     assert "1.5G" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("90s", 90),
+        ("5m", 300),
+        ("1.5h", 5400),
+        (" 30d ", 30 * 86400),
+        ("4w", 28 * 86400),
+    ],
+)
+def test_durations_are_read_with_their_unit(text: str, expected: float) -> None:
+    assert expected == parse_duration(text)
+
+
+@pytest.mark.parametrize("text", ["", "30", "d", "-1d", "1 month", "ten d"])
+def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(ConfigError, match="as a duration") as caught:
+        parse_duration(text)
+
+    assert "30d" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize(

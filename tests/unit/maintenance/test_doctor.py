@@ -10,17 +10,20 @@ import pytest
 from msgspec.structs import replace
 
 from tests.support.vaults import Vault
+from tests.support.versioned import MemoryVersions, VersionedMemory
 from tests.unit.vault.making import ToldClock
 from vaultd.backends.base import Backend, Body
 from vaultd.backends.conformance import DELETING, PROMISES
 from vaultd.backends.memory import MemoryBackend
+from vaultd.backends.versions import Lock, LockMode, Version
 from vaultd.backends.wrappers.faults import Fault, FaultKind, Step, when
 from vaultd.backends.wrappers.faulty import Faulty
 from vaultd.backends.wrappers.forwarding import Forwarding
 from vaultd.core.clock import SystemClock
-from vaultd.core.errors import AccessDeniedError, VaultdError
+from vaultd.core.errors import AccessDeniedError, StorageUnavailableError, VaultdError
 from vaultd.core.events import Advanced, Event, PhaseStarted
 from vaultd.maintenance.doctor import DoctorContext, Finding, examine
+from vaultd.vault.lock_options import LockOptions
 from vaultd.vault.trust import load_trust
 
 
@@ -159,3 +162,64 @@ def test_an_error_of_ours_never_ends_an_examination(context: DoctorContext) -> N
 
     details = {finding.detail for finding in findings.values() if finding.name not in ROOM}
     assert {"cannot be opened"} == details
+
+
+LOCK_RULE = LockOptions(mode=LockMode.COMPLIANCE, retain_s=60).rule
+
+
+class Toothless(MemoryVersions):
+    """A server that takes locks and does not mind them."""
+
+    def extend(self, version: Version, lock: Lock) -> None: ...
+
+    def remove(self, version: Version) -> None: ...
+
+
+class Deaf(MemoryVersions):
+    """A server that ignores what a put says of locks."""
+
+    def lock(self, version: Version) -> Lock | None:
+        return None
+
+
+class Silent(MemoryVersions):
+    """A server that does not answer when a lock is to be taken away."""
+
+    def extend(self, version: Version, lock: Lock) -> None:
+        raise StorageUnavailableError("no answer")
+
+
+def lock_findings(context: DoctorContext, versions: type[MemoryVersions]) -> dict[str, Finding]:
+    memory = VersionedMemory()
+    Vault().found(memory)
+    memory.versions = versions(memory, LOCK_RULE)
+    return on(replace(context, locks_asked=True), lambda: memory)
+
+
+def test_locks_that_are_enforced_are_good(context: DoctorContext) -> None:
+    findings = lock_findings(context, MemoryVersions)
+    assert findings["what is locked cannot be deleted"].ok
+    assert findings["a lock cannot be shortened"].ok
+    assert findings["a put comes with its lock"].ok
+
+
+def test_locks_that_are_not_enforced_are_a_serious_finding(context: DoctorContext) -> None:
+    findings = lock_findings(context, Toothless)
+    for name in ("what is locked cannot be deleted", "a lock cannot be shortened"):
+        assert (False, True) == (findings[name].ok, findings[name].serious)
+        assert "took no notice" in findings[name].detail
+    found = lock_findings(context, Deaf)["a put comes with its lock"]
+    assert (False, True, "not locked") == (found.ok, found.serious, found.detail)
+
+
+def test_a_lock_that_could_not_be_tried_is_a_finding(context: DoctorContext) -> None:
+    found = lock_findings(context, Silent)["locks"]
+    assert (False, "no answer") == (found.ok, found.detail)
+
+
+def test_locks_asked_of_a_folder_are_a_serious_finding(
+    context: DoctorContext, memory: MemoryBackend
+) -> None:
+    found = on(replace(context, locks_asked=True), lambda: memory)["old versions are kept"]
+    assert (False, True) == (found.ok, found.serious)
+    assert "nothing can be locked" in found.detail

@@ -7,7 +7,8 @@ import pytest
 
 from vaultd.core.errors import ConfigError
 from vaultd.policy.copies import Media
-from vaultd.settings.file import ConfigFile, ReplicaTable, VaultTable, read_config
+from vaultd.settings.file import ConfigFile, LockTable, ReplicaTable, VaultTable, read_config
+from vaultd.vault.lock_options import LockMode
 
 EXAMPLE = Path("config/vaultd.toml")
 
@@ -80,6 +81,14 @@ def test_replicas_that_cannot_be_are_refused(tmp_path: Path, text: str, message:
         read(tmp_path, text)
 
 
+def test_locks_are_asked_for_in_words(tmp_path: Path) -> None:
+    lock = read(tmp_path, '[vault.lock]\nmode = "compliance"\nretain = "12h"\n').vault.lock
+    assert LockTable(mode=LockMode.COMPLIANCE, retain="12h") == lock
+    assert lock is not None
+    options = lock.options()
+    assert (12 * 3600, 30 * 86400) == (options.retain_s, options.generation_s)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -94,6 +103,16 @@ def test_replicas_that_cannot_be_are_refused(tmp_path: Path, text: str, message:
         ("[retention]\nmin_age = '2m'\n", "retention.min_age: cannot count '2m' in seconds"),
         ("[stores.a.retention]\ntimezone = 'X'\n", "stores.a.retention.timezone: time zone 'X'"),
         ("[stores.a]\nretain = 1\n", r"stores\[...\]: there is no key 'retain' here"),
+        ('[vault.lock]\nmode = "none"\nretain = "1d"\n', "vault.lock.mode: invalid enum value"),
+        ('[vault.lock]\nmode = "governance"\n', "vault.lock: object missing required field"),
+        (
+            '[vault.lock]\nmode = "governance"\nretain = "long"\n',
+            "vault.lock: cannot read 'long' as a duration",
+        ),
+        (
+            '[vault.lock]\nmode = "governance"\nretain = "0d"\n',
+            "vault.lock: an object lock of no time protects nothing",
+        ),
         ("[vault\n", "is not TOML: .*line 1, column 7"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The S3 server of the tests: its two buckets, its two identities, its death."""
+"""The S3 server of the tests: its three buckets, its two identities, its death."""
 
 from __future__ import annotations
 

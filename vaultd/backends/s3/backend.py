@@ -4,38 +4,33 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from botocore.exceptions import ClientError
-
 from vaultd.backends.base import Body, ObjectInfo
-from vaultd.backends.bodies import check_range, sha256_of, size_of, span
+from vaultd.backends.bodies import check_range, sha256_of, size_of
 from vaultd.backends.names import check_name, check_prefix, is_name
 from vaultd.backends.s3.bucket import Bucket
 from vaultd.backends.s3.connection import Connection
-from vaultd.backends.s3.errors import status_of
 from vaultd.backends.s3.options import Conditional, S3Options
-from vaultd.backends.s3.transfer import SpoolReader, receive
+from vaultd.backends.s3.paging import get_page
+from vaultd.backends.s3.reading import fetch
+from vaultd.backends.s3.transfer import SpoolReader
+from vaultd.backends.s3.versions import BucketVersions, whole_second
 from vaultd.core.clock import Clock, SystemClock
 from vaultd.core.errors import (
     ObjectExistsError,
     ObjectNotFoundError,
     StorageError,
-    StorageUnavailableError,
 )
 from vaultd.core.units import KIB, MIB
 
 if TYPE_CHECKING:
-    from types_boto3_s3.type_defs import ListObjectsV2OutputTypeDef, ObjectTypeDef
+    from types_boto3_s3.type_defs import ObjectTypeDef
 
 _CHEAP_CLASS_FROM_BYTES = 128 * KIB
-_PAGE_TRIES = 5
-_RANGE_MISSED = 416
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
 class S3Backend:
@@ -45,6 +40,9 @@ class S3Backend:
         options: Where and how.
         clock: The system's by default.
         page_names: Names to ask for in one request of a listing.
+
+    Attributes:
+        versions: Older versions of objects, and locks: see `Backend.versions`.
 
     Raises:
         ConfigError: The AWS settings cannot be used.
@@ -60,7 +58,8 @@ class S3Backend:
         self._client = self._connection.client
         self._options = options
         self._page_names = page_names
-        self._start = f"{options.prefix}/" if options.prefix else ""
+        self.versions = BucketVersions(self._connection, page_names)
+        self._start = options.start
 
     @property
     def location(self) -> str:
@@ -105,8 +104,9 @@ class S3Backend:
             arguments["IfNoneMatch"] = "*"
         elif self._is_there(name):
             raise ObjectExistsError(f"object {name}: exists already")
-        with self._connection.call("put", f"object {name}"):
-            self._client.put_object(**arguments)
+        locking = self._locking(name)
+        with self._connection.call("put locked" if locking else "put", f"object {name}"):
+            self._client.put_object(**arguments, **locking)
 
     def get(self, name: str, *, offset: int = 0, length: int | None = None) -> bytes:
         """Return bytes of an object: see `Backend.get`."""
@@ -115,23 +115,8 @@ class S3Backend:
         if length == 0:  # a range cannot be empty in HTTP
             self.head(name)
             return b""
-        arguments = self._address(name)
-        ranged = offset > 0 or length is not None
-        if ranged:
-            last = "" if length is None else offset + length - 1
-            arguments["Range"] = f"bytes={offset}-{last}"
         with self._connection.call("get", f"object {name}"):
-            try:
-                answer = self._client.get_object(**arguments)
-            except ClientError as exc:
-                if status_of(exc) == _RANGE_MISSED:
-                    return b""
-                raise
-            with contextlib.closing(answer["Body"]) as stream:
-                size = span(name, answer["ContentLength"], 0, None)
-                if ranged:
-                    _check_answer(name, answer.get("ContentRange", ""), (offset, length), size)
-                return receive(name, stream, size, self._connection.clock)
+            return fetch(self._connection, name, self._address(name), offset, length)
 
     def head(self, name: str) -> ObjectInfo:
         """Return what is known about an object: see `Backend.head`."""
@@ -170,6 +155,15 @@ class S3Backend:
         ):
             self._client.delete_object(**self._address(name))
 
+    def _locking(self, name: str) -> dict[str, Any]:
+        """Return what a put says of its lock, if it has one: a second request might never come."""
+        rule = self._options.lock
+        lock = None if rule is None else rule.lock_for(name, self.versions.now_ns())
+        if lock is None:
+            return {}
+        until = whole_second(lock.until_ns)
+        return {"ObjectLockMode": lock.mode.upper(), "ObjectLockRetainUntilDate": until}
+
     def _address(self, name: str) -> dict[str, Any]:
         return {"Bucket": self._options.bucket, "Key": self._start + name}
 
@@ -188,7 +182,12 @@ class S3Backend:
             "MaxKeys": self._page_names,
         }
         while True:
-            page = self._page(prefix, arguments)
+            page = get_page(
+                self._connection,
+                ("list", f"listing {prefix!r}"),
+                lambda: self._client.list_objects_v2(**arguments),
+                first="ContinuationToken" not in arguments,
+            )
             yield from page.get("Contents", ())
             if not page.get("IsTruncated"):
                 return
@@ -196,42 +195,7 @@ class S3Backend:
                 raise StorageError(f"listing {prefix!r}: cut by the server, with no way to go on")
             arguments["ContinuationToken"] = page["NextContinuationToken"]
 
-    def _page(self, prefix: str, arguments: dict[str, Any]) -> ListObjectsV2OutputTypeDef:
-        """Return one page of a listing; any but the first is asked for again if need be.
-
-        This is the one place below the retrying wrapper that tries again: that one could only
-        begin the whole listing anew, and one of many pages would nearly always fail.
-        """
-        tries = 1 if "ContinuationToken" in arguments else _PAGE_TRIES
-        while True:
-            try:
-                with self._connection.call("list", f"listing {prefix!r}"):
-                    return self._client.list_objects_v2(**arguments)
-            except StorageUnavailableError:
-                if tries == _PAGE_TRIES:
-                    raise
-                self._connection.clock.sleep(0.1 * 2**tries)
-                tries += 1
-
 
 def _info(name: str, size: int, modified: datetime) -> ObjectInfo:
     modified_ns = int(modified.timestamp()) * 1_000_000_000  # some servers tell no less
     return ObjectInfo(name=name, size=size, modified_ns=modified_ns)
-
-
-def _check_answer(name: str, answer: str, asked: tuple[int, int | None], found: int) -> None:
-    """Refuse the bytes of another range than was asked for.
-
-    Raises:
-        StorageError: The server ignored or changed the range.
-    """
-    offset, length = asked
-    match = _CONTENT_RANGE.fullmatch(answer)
-    if match is not None:
-        first, last, size = map(int, match.groups())
-        end = size if length is None else min(size, offset + length)
-        if (first, last + 1, found) == (offset, end, end - offset):
-            return
-    raise StorageError(
-        f"object {name}: the server sent range {answer!r}, expected {length} bytes from {offset}"
-    )

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import statistics
+from collections import deque
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.utils import parse_timestamp
 
-from vaultd.backends.s3.errors import VENDOR_ERRORS, Call, translated
+from vaultd.backends.s3.errors import VENDOR_ERRORS, Call, server_ahead_s, translated
 from vaultd.backends.s3.options import Addressing, S3Options
 from vaultd.core.clock import Clock
 from vaultd.core.errors import ConfigError
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 DEFAULT_REGION = "us-east-1"
+_LOOKS = 5
+"""Latest answers whose times tell the server's clock: one may have been long on its way."""
+
 _STYLES: dict[Addressing, Literal["auto", "path", "virtual"]] = {
     Addressing.AUTO: "auto",
     Addressing.PATH: "path",
@@ -55,6 +60,24 @@ class Connection:
             )
         with self.call("head", options.location):
             self.client = _client(options)
+        self._ahead_s: deque[float] = deque(maxlen=_LOOKS)
+        self.client.meta.events.register("after-call.s3", self._note_time)
+
+    @property
+    def server_ahead_s(self) -> float | None:
+        """How far the server's clock is ahead of ours; ``None`` when it has told no time yet."""
+        looks = tuple(self._ahead_s)
+        return statistics.median(looks) if looks else None
+
+    def server_now_ns(self) -> int:
+        """Return the time by the server's clock, or by ours when it does not tell."""
+        return self.clock.now_ns() + int((self.server_ahead_s or 0.0) * 1e9)
+
+    def _note_time(self, parsed: Mapping[str, Any], **_: Any) -> None:
+        headers = parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        ahead_s = server_ahead_s(headers, self.clock.now_ns())
+        if ahead_s is not None:
+            self._ahead_s.append(ahead_s)
 
     @contextlib.contextmanager
     def call(self, operation: str, subject: str) -> Iterator[None]:

@@ -29,11 +29,17 @@ VENDOR_ERRORS = (boto.BotoCoreError, boto.ClientError, HTTPError, ResponseParser
 
 _RIGHTS = {
     "put": "s3:PutObject",
+    "put locked": "s3:PutObject and s3:PutObjectRetention",
     # Without the second, a missing object looks forbidden.
     "get": "s3:GetObject and s3:ListBucket",
     "head": "s3:GetObject and s3:ListBucket",
     "list": "s3:ListBucket",
     "delete": "s3:DeleteObject",
+    "get version": "s3:GetObjectVersion",
+    "list versions": "s3:ListBucketVersions",
+    "delete version": "s3:DeleteObjectVersion",
+    "read lock": "s3:GetObjectRetention",
+    "extend lock": "s3:PutObjectRetention",
     "read versioning": "s3:GetBucketVersioning",
     "read object lock": "s3:GetBucketObjectLockConfiguration",
     "create bucket": "s3:CreateBucket",
@@ -49,6 +55,9 @@ _CONDITION = "Set conditional = none, and let the daemon delete nothing there."
 _BUCKET = "Create the bucket, or correct its name."
 _TRUST = "Name the server's certificate authority in ca_bundle."
 _SETTINGS = "Correct the S3 settings."
+_UNLOCKABLE = (
+    "Make a bucket with object lock and use that, or take [vault.lock] out of the settings."
+)
 _THAW = "Restore the object from its archive class first."
 
 _Kind = tuple[type[VaultdError], str | None]
@@ -202,6 +211,8 @@ def _answer(exc: boto.ClientError, call: Call) -> VaultdError:
         return _skewed(exc, call)
     if code in _THROTTLING or status in _THROTTLING_STATUS:
         return StorageUnavailableError(text, throttled=True)
+    if code == "InvalidRequest" and "lock" in call.operation:
+        return StorageError(f"{text}: the bucket has no object lock", hint=_UNLOCKABLE)
     kind, hint = _BY_CODE.get(code) or _BY_STATUS.get(status) or _by_range(status, call)
     plainly: dict[type[VaultdError], str] = {
         ObjectExistsError: f"{call.subject}: exists already",

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from vaultd.backends.names import MAX_NAME_BYTES, is_name
+from vaultd.backends.versions import LockRule
 from vaultd.core.errors import ConfigError
 
 _MAX_PREFIX_BYTES = 1024 - MAX_NAME_BYTES - 1
@@ -48,6 +49,7 @@ class S3Options(Struct, frozen=True, kw_only=True):
         connect_timeout_s: Longest wait for a connection.
         read_timeout_s: Longest wait for the next bytes.
         profile: Section of the AWS settings to use.
+        lock: How long new objects are locked; ``None``: only as the bucket itself has it.
         connections: Connections kept open; at least the number of threads that use the backend.
 
     Raises:
@@ -66,6 +68,7 @@ class S3Options(Struct, frozen=True, kw_only=True):
     connect_timeout_s: float = 10
     read_timeout_s: float = 60
     profile: str | None = None
+    lock: LockRule | None = None
     connections: int = 16
 
     def __post_init__(self) -> None:
@@ -86,6 +89,11 @@ class S3Options(Struct, frozen=True, kw_only=True):
             )
         if self.endpoint is not None:
             self._check_endpoint(self.endpoint)
+
+    @property
+    def start(self) -> str:
+        """What the keys of all objects begin with: the prefix and a slash, or nothing."""
+        return f"{self.prefix}/" if self.prefix else ""
 
     @property
     def location(self) -> str:

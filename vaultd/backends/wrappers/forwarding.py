@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vaultd.backends.base import Backend, Body, ObjectInfo
+from vaultd.backends.versions import Versions
 
 
 class Forwarding:
@@ -32,6 +33,11 @@ class Forwarding:
     def read_ahead_bytes(self) -> int:
         """How much to read at once: see `Backend.read_ahead_bytes`."""
         return self._inner.read_ahead_bytes
+
+    @property
+    def versions(self) -> Versions | None:
+        """Older versions, and locks: see `Backend.versions`."""
+        return self._inner.versions
 
     def put(self, name: str, body: Body, *, sha256: bytes | None = None) -> None:
         """Create an object: see `Backend.put`."""

@@ -9,6 +9,8 @@ from msgspec import Struct
 
 from vaultd.backends.base import Backend, Body, ObjectInfo
 from vaultd.backends.bodies import blocks_of, size_of
+from vaultd.backends.versions import Versions
+from vaultd.backends.wrappers.calling import CallingVersions
 from vaultd.backends.wrappers.forwarding import Forwarding
 from vaultd.core.clock import Clock
 from vaultd.core.errors import (
@@ -77,6 +79,12 @@ class Retrying(Forwarding):
         self._randomness = randomness
         self._options = options
         self._observer = observer
+
+    @property
+    def versions(self) -> Versions | None:
+        """Older versions, and locks: see `Backend.versions`."""
+        inner = self._inner.versions
+        return None if inner is None else CallingVersions(inner, self._repeat)
 
     def put(self, name: str, body: Body, *, sha256: bytes | None = None) -> None:
         """Create an object: see `Backend.put`."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from vaultd.backends.base import Backend, Body, ObjectInfo
 from vaultd.backends.bodies import size_of
+from vaultd.backends.versions import Versions
+from vaultd.backends.wrappers.calling import CallingVersions
 from vaultd.backends.wrappers.forwarding import Forwarding
 from vaultd.core.clock import Clock
 from vaultd.core.errors import StorageUnavailableError, VaultdError
@@ -19,6 +22,8 @@ _FAILURES_TO_OPEN = 20
 _FAILURE_WINDOW_S = 60
 _PROBE_EVERY_S = 30
 _LISTED_AT_ONCE = 1000
+
+Result = TypeVar("Result")
 
 
 class Gate:
@@ -199,6 +204,11 @@ class Endpoint:
         with self.gate.passing(), self.breaker.guarding():
             yield
 
+    def make(self, request: Callable[[], Result]) -> Result:
+        """Make one request, as `request` has it, and return its result."""
+        with self.request():
+            return request()
+
 
 class Throttled(Forwarding):
     """Makes requests only as an endpoint bears them.
@@ -211,6 +221,12 @@ class Throttled(Forwarding):
     def __init__(self, inner: Backend, endpoint: Endpoint) -> None:
         super().__init__(inner)
         self._endpoint = endpoint
+
+    @property
+    def versions(self) -> Versions | None:
+        """Older versions, and locks: see `Backend.versions`; their bytes are not counted."""
+        inner = self._inner.versions
+        return None if inner is None else CallingVersions(inner, self._endpoint.make)
 
     def put(self, name: str, body: Body, *, sha256: bytes | None = None) -> None:
         """Create an object: see `Backend.put`."""
