@@ -184,7 +184,8 @@ class _Check:
             refs = roots.open_refs(root, keys.index_key)
             rows = [(*one, number) for one in roots.needed(root, refs)]
         except (IntegrityError, ObjectNotFoundError) as error:
-            self._damage(name, error.message, [snapshot.short_id])
+            reason = error.message.removeprefix(f"{name}: ")
+            self._damage(name, reason, [snapshot.short_id])
             return
         self._db.executemany("INSERT OR IGNORE INTO need VALUES (?,?,?)", rows)
 
