@@ -1,6 +1,7 @@
 # make demo     see a backup and a restore
-# make test     everything that must pass: checks, then all tests with coverage
+# make test     everything that must pass: checks, the model, then all tests with coverage
 # make check    format, lint, types, imports, spelling, architecture: seconds
+# make model    let Spin try every order of steps of backing up and deleting, in small worlds
 # make nightly  the same tests with far more generated cases, and those that take minutes
 # make fuzz     throw bytes at every decoder for ten minutes, guided by coverage
 # make soak     sixteen hosts, keepers and restorers at once for ten minutes, killed at random
@@ -12,12 +13,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check nightly fuzz soak perf clean
+.PHONY: demo test check model nightly fuzz soak perf clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/python docs/demo.py
 
-test: check
+test: check model
 	$(BIN)/python -m pytest --cov --cov-report=term
 
 check: $(VENV)/.everything
@@ -28,7 +29,12 @@ check: $(VENV)/.everything
 	$(BIN)/codespell
 	$(BIN)/python -m pytest --quiet tests/architecture
 
+# Needs gcc, and Debian's mirror once: Spin is unpacked into .tools/, nothing is installed.
+model: $(VENV)/.everything
+	$(BIN)/python -m tests.model.run
+
 nightly: check
+	$(BIN)/python -m tests.model.run --deep
 	$(BIN)/python -m pytest --hypothesis-profile=deep -m "" -o timeout=7200
 
 fuzz: $(VENV)/.everything
@@ -42,7 +48,7 @@ perf: $(VENV)/.everything
 	$(BIN)/python -m perf.run
 
 clean:
-	rm -rf $(VENV) .coverage .demo .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .tools .coverage .demo .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What the programs and the demo need; what the tests and checks need comes on top of it.
