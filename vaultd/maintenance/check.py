@@ -5,9 +5,8 @@ What is wrong is returned, not raised; an error means that it could not be looke
 
 from __future__ import annotations
 
-import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -19,11 +18,11 @@ from vaultd.core.clock import Clock
 from vaultd.core.errors import IntegrityError, ObjectNotFoundError
 from vaultd.core.events import Advanced, Observer, PhaseStarted
 from vaultd.core.snapshot import SessionId, Snapshot
+from vaultd.maintenance.references import References, gather
 from vaultd.pipeline.reporting import Progress
 from vaultd.pipeline.workers import Crew, bulk_work
-from vaultd.vault import layout, receipts, roots
+from vaultd.vault import layout, receipts
 from vaultd.vault.catalog import Catalog, KeyFinder
-from vaultd.vault.committed import read_root
 from vaultd.vault.keyring import ReadKeys
 from vaultd.vault.proving import PackProver, TreeProver
 from vaultd.vault.reader import ReadContext
@@ -103,63 +102,58 @@ def check(context: CheckContext, *, read_data: bool = False, workers: int = 2) -
         BrokenChainError: The log or the key policies were rolled back or rewritten.
         StorageError: The backend does not answer.
     """
-    run = _Check(context, workers)
-    run.references()
-    if context.keys is not None:
-        run.trees(context.keys)
-    if read_data:
-        run.contents()
-    return run.report(opened=read_data and context.keys is not None)
+    snapshots, findings = _listed(context)
+    backend = context.backend
+    with gather(backend, context.trust, context.find_keys, snapshots) as references:
+        run = _Check(context, references, workers)
+        for finding in findings:
+            run.damage("vault", finding)
+        run.references()
+        if context.keys is not None:
+            run.trees(context.keys)
+        if read_data:
+            run.contents()
+        return run.report(opened=read_data and context.keys is not None)
+
+
+def _listed(context: CheckContext) -> tuple[list[Snapshot], list[str]]:
+    context.observer(PhaseStarted(name="check references"))
+    findings = context.catalog.refresh(context.backend, context.trust, context.find_keys)
+    return context.catalog.snapshots(context.trust, context.find_keys), findings
 
 
 class _Check:
-    """One check: what is needed and what is there meet in a temporary database."""
+    """One check of what was gathered."""
 
-    def __init__(self, context: CheckContext, workers: int) -> None:
+    def __init__(self, context: CheckContext, references: References, workers: int) -> None:
         self._context = context
+        self._references = references
         self._workers = workers
         self._damages: list[Damage] = []
-        self._hidden: list[str] = []
         self._read = 0
         self._lock = threading.Lock()
-        # A nameless SQLite database lives in a temporary file and vanishes with the connection.
-        self._db = sqlite3.connect("", check_same_thread=False, isolation_level=None)
-        self._db.execute(
-            "CREATE TABLE need (name TEXT, size INTEGER, snapshot INTEGER,"
-            " PRIMARY KEY (name, snapshot)) WITHOUT ROWID"
-        )
-        self._db.execute("CREATE TABLE have (name TEXT PRIMARY KEY, size INTEGER) WITHOUT ROWID")
-        self._snapshots: list[Snapshot] = []
 
-    def _damage(self, name: str, reason: str, snapshots: Iterable[str] = ()) -> None:
-        with self._lock:
-            self._damages.append(Damage(name=name, reason=reason, snapshots=tuple(snapshots)))
+    def damage(self, name: str, reason: str, harmed: Iterable[Snapshot] = ()) -> None:
+        """Note what is wrong."""
+        ids = tuple(snapshot.short_id for snapshot in harmed)
+        self._damages.append(Damage(name=name, reason=reason, snapshots=ids))
 
     # References
 
     def references(self) -> None:
         """Compare what the snapshots need with what is there."""
-        context = self._context
-        context.observer(PhaseStarted(name="check references"))
-        for finding in context.catalog.refresh(context.backend, context.trust, context.find_keys):
-            self._damages.append(Damage(name="vault", reason=finding))
-        self._snapshots = context.catalog.snapshots(context.trust, context.find_keys)
         self._receipts()
-        for number, snapshot in enumerate(self._snapshots):
-            self._db.execute("BEGIN")
-            self._needs(number, snapshot)
-            self._db.execute("COMMIT")
-        for prefix in (layout.PACKS, layout.PARTS):
-            self._db.execute("BEGIN")
-            listed = ((info.name, info.size) for info in context.backend.list(prefix))
-            self._db.executemany("INSERT OR REPLACE INTO have VALUES (?,?)", listed)
-            self._db.execute("COMMIT")
-        self._compare()
+        for one in self._references.unreadable:
+            self.damage(layout.outcome(one.snapshot.session), one.reason, [one.snapshot])
+        for needed in self._references.broken():
+            found = needed.found
+            reason = "is missing" if found is None else f"has {found} bytes, expected {needed.size}"
+            self.damage(needed.name, reason, needed.snapshots)
 
     def _receipts(self) -> None:
         """Compare with what this machine knows to have been committed, whatever the vault says."""
         context = self._context
-        known = {snapshot.session: snapshot.id for snapshot in self._snapshots}
+        known = {snapshot.session: snapshot.id for snapshot in self._references.snapshots}
         gone = context.catalog.forgotten()
         for receipt in receipts.read(context.folder):
             session = SessionId(host=receipt.host, seq=receipt.seq)
@@ -170,46 +164,20 @@ class _Check:
                     "was committed, as this machine's receipt says, and is gone or replaced "
                     "without having been forgotten"
                 )
-                self._damage(layout.outcome(session), reason, [receipt.root_sha256[:8]])
-
-    def _needs(self, number: int, snapshot: Snapshot) -> None:
-        context, session = self._context, snapshot.session
-        name = layout.outcome(session)
-        keys = context.find_keys(context.trust.host_domain(session.host), snapshot.epoch)
-        if keys is None:
-            self._hidden.append(snapshot.short_id)
-            return
-        try:
-            root = read_root(context.backend, context.trust, snapshot)
-            refs = roots.open_refs(root, keys.index_key)
-            rows = [(*one, number) for one in roots.needed(root, refs)]
-        except (IntegrityError, ObjectNotFoundError) as error:
-            reason = error.message.removeprefix(f"{name}: ")
-            self._damage(name, reason, [snapshot.short_id])
-            return
-        self._db.executemany("INSERT OR IGNORE INTO need VALUES (?,?,?)", rows)
-
-    def _compare(self) -> None:
-        rows = self._db.execute(
-            "SELECT need.name, need.size, have.size, group_concat(snapshot) FROM need"
-            " LEFT JOIN have ON have.name=need.name"
-            " WHERE have.size IS NULL OR have.size<>need.size GROUP BY need.name"
-        ).fetchall()
-        for name, expected, found, numbers in rows:
-            reason = "is missing" if found is None else f"has {found} bytes, expected {expected}"
-            self._damage(name, reason, self._ids(numbers))
-
-    def _ids(self, numbers: str) -> list[str]:
-        return [
-            self._snapshots[int(number)].short_id for number in sorted(numbers.split(","), key=int)
-        ]
+                self._damages.append(
+                    Damage(
+                        name=layout.outcome(session),
+                        reason=reason,
+                        snapshots=(receipt.root_sha256[:8],),
+                    )
+                )
 
     # Trees
 
     def trees(self, keys: ReadKeys) -> None:
         """Read every tree, and look up every chunk that it names."""
-        context = self._context
-        context.observer(PhaseStarted(name="check trees", files=len(self._snapshots)))
+        context, snapshots = self._context, self._references.snapshots
+        context.observer(PhaseStarted(name="check trees", files=len(snapshots)))
         reading = ReadContext(
             backend=context.backend,
             trust=context.trust,
@@ -218,11 +186,11 @@ class _Check:
             observer=context.observer,
         )
         prover = TreeProver(reading)
-        for number, snapshot in enumerate(self._snapshots):
-            if snapshot.short_id in self._hidden:
+        for number, snapshot in enumerate(snapshots):
+            if snapshot in self._references.hidden:
                 continue
             for reason in prover.prove(snapshot):
-                self._damage(layout.outcome(snapshot.session), reason, [snapshot.short_id])
+                self.damage(layout.outcome(snapshot.session), reason, [snapshot])
             context.observer(Advanced(files=number + 1, data=0, stored=0))
 
     # Contents
@@ -230,52 +198,45 @@ class _Check:
     def contents(self) -> None:
         """Read every pack and index part that a live snapshot needs."""
         context = self._context
-        packs, total = self._totals()
-        context.observer(PhaseStarted(name="read data", files=packs, data=total))
+        totals = self._references.totals()
+        context.observer(PhaseStarted(name="read data", files=totals.count, data=totals.size))
         prover = PackProver(context.backend, context.trust, context.keys)
         progress = Progress(context.clock, context.observer)
+        failures: list[tuple[str, str]] = []
         with bulk_work(), Crew("check", self._workers, 2, Decompressor) as crew:
-            for done, (name, size, numbers) in enumerate(self._needed()):
-                crew.submit(partial(self._prove, prover, name, size, numbers))
+            for done, (name, size) in enumerate(self._references.needed()):
+                crew.submit(partial(self._prove, prover, name, size, failures))
                 progress.report(done, self._read, self._read, name.encode())
             crew.drain()
-        progress.finish(packs, self._read, self._read)
+        progress.finish(totals.count, self._read, self._read)
+        for name, reason in failures:
+            self.damage(name, reason, self._references.users(name))
 
     def _prove(
-        self, prover: PackProver, name: str, size: int, numbers: str, decompressor: Decompressor
+        self,
+        prover: PackProver,
+        name: str,
+        size: int,
+        failures: list[tuple[str, str]],
+        decompressor: Decompressor,
     ) -> None:
         try:
             prover.prove(name, size, decompressor)
         except (IntegrityError, ObjectNotFoundError) as error:
-            self._damage(name, error.message, self._ids(numbers))
+            failures.append((name, error.message))
             return
         with self._lock:
             self._read += size
 
-    def _needed(self) -> Iterator[tuple[str, int, str]]:
-        """Yield what is needed and there, with its bytes and the snapshots that need it."""
-        yield from self._db.execute(
-            "SELECT need.name, need.size, group_concat(snapshot) FROM need"
-            " JOIN have ON have.name=need.name AND have.size=need.size GROUP BY need.name"
-        )
-
-    def _totals(self) -> tuple[int, int]:
-        row = self._db.execute(
-            "SELECT count(*), coalesce(sum(size), 0) FROM"
-            " (SELECT DISTINCT name, size FROM need WHERE name LIKE 'packs/%')"
-        ).fetchone()
-        return int(row[0]), int(row[1])
-
     def report(self, *, opened: bool) -> CheckReport:
         """Return what was found."""
-        packs, size = self._totals()
-        self._db.close()
+        totals = self._references.totals()
         return CheckReport(
-            snapshots=len(self._snapshots),
-            packs=packs,
-            data=size,
+            snapshots=len(self._references.snapshots),
+            packs=totals.count,
+            data=totals.size,
             read=self._read,
             opened=opened,
             damages=tuple(self._damages),
-            hidden=tuple(self._hidden),
+            hidden=tuple(snapshot.short_id for snapshot in self._references.hidden),
         )

@@ -1,0 +1,225 @@
+"""What the live snapshots need, and what of it is there: one table for whoever asks.
+
+Checking, scrubbing, pruning and adding up ask the same of a vault. What snapshots need and what the
+backend lists meet in a temporary database, so that memory stays flat however many packs there are.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Self
+
+from msgspec import Struct
+
+from vaultd.backends.base import Backend
+from vaultd.core.errors import IntegrityError, ObjectNotFoundError
+from vaultd.core.snapshot import Snapshot
+from vaultd.vault import layout, roots
+from vaultd.vault.catalog import KeyFinder
+from vaultd.vault.committed import read_root
+from vaultd.vault.keyring import ListingKeys
+from vaultd.vault.trust import Trust
+
+_SCHEMA = """
+CREATE TABLE object (
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, size INTEGER, modified_ns INTEGER);
+CREATE TABLE need (object INTEGER, snapshot INTEGER, size INTEGER,
+  PRIMARY KEY (object, snapshot)) WITHOUT ROWID;
+CREATE TABLE incoming (name TEXT, size INTEGER)
+"""
+
+
+class UnreadableRoot(Struct, frozen=True, kw_only=True):
+    """A live snapshot of which nobody can say what it needs.
+
+    Attributes:
+        snapshot: The snapshot.
+        reason: Lower-case clause without final stop.
+    """
+
+    snapshot: Snapshot
+    reason: str
+
+
+class Needed(Struct, frozen=True, kw_only=True):
+    """An object that live snapshots need.
+
+    Attributes:
+        name: The object.
+        size: Its bytes, as the snapshots say.
+        found: Its bytes, as the backend says; ``None``: it is missing.
+        snapshots: Who needs it, oldest first.
+    """
+
+    name: str
+    size: int
+    found: int | None
+    snapshots: tuple[Snapshot, ...]
+
+
+class Totals(Struct, frozen=True, kw_only=True):
+    """How many objects, and their bytes together."""
+
+    count: int
+    size: int
+
+
+class References:
+    """Packs and index parts: needed by live snapshots, listed by the backend; a context manager.
+
+    One thread fills it; any thread may ask.
+
+    Attributes:
+        snapshots: The live snapshots, oldest first.
+        hidden: Those whose keys are not at hand: what they need is not known here.
+        unreadable: Those whose roots are gone or cannot be believed.
+
+    Args:
+        snapshots: See above.
+    """
+
+    def __init__(self, snapshots: Sequence[Snapshot]) -> None:
+        self.snapshots = tuple(snapshots)
+        self.hidden: list[Snapshot] = []
+        self.unreadable: list[UnreadableRoot] = []
+        # A nameless SQLite database lives in a temporary file and vanishes with the connection.
+        self.db = sqlite3.connect("", check_same_thread=False, isolation_level=None)
+        self.db.executescript(_SCHEMA)
+
+    def __enter__(self) -> Self:
+        """Return the references themselves."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the temporary file back."""
+        self.close()
+
+    def close(self) -> None:
+        """Give the temporary file back."""
+        self.db.close()
+
+    # Filling
+
+    def add_needs(self, backend: Backend, trust: Trust, find_keys: KeyFinder) -> None:
+        """Read the root of every snapshot, and note what it needs.
+
+        Raises:
+            StorageError: The backend does not answer.
+        """
+        for number, snapshot in enumerate(self.snapshots):
+            keys = find_keys(trust.host_domain(snapshot.session.host), snapshot.epoch)
+            if keys is None:
+                self.hidden.append(snapshot)
+                continue
+            try:
+                self._add(number, _needs(backend, trust, keys, snapshot))
+            except (IntegrityError, ObjectNotFoundError) as error:
+                reason = error.message.removeprefix(f"{layout.outcome(snapshot.session)}: ")
+                self.unreadable.append(UnreadableRoot(snapshot=snapshot, reason=reason))
+
+    def _add(self, number: int, needs: Iterable[tuple[str, int]]) -> None:
+        with self.db:  # all of them or, when the root turns out to be malformed, none
+            self.db.execute("BEGIN")
+            self.db.executemany("INSERT INTO incoming VALUES (?,?)", needs)
+            self.db.execute("INSERT OR IGNORE INTO object (name) SELECT name FROM incoming")
+            self.db.execute(
+                "INSERT OR IGNORE INTO need SELECT id, ?, incoming.size"
+                " FROM incoming JOIN object USING (name)",
+                (number,),
+            )
+            self.db.execute("DELETE FROM incoming")
+
+    def add_listed(self, backend: Backend, *prefixes: str) -> None:
+        """Note what the backend lists; packs and index parts by default.
+
+        Raises:
+            StorageError: The backend does not answer.
+        """
+        for prefix in prefixes or (layout.PACKS, layout.PARTS):
+            with self.db:
+                self.db.execute("BEGIN")
+                self.db.executemany(
+                    "INSERT INTO object (name, size, modified_ns) VALUES (?,?,?) ON CONFLICT (name)"
+                    " DO UPDATE SET size=excluded.size, modified_ns=excluded.modified_ns",
+                    ((info.name, info.size, info.modified_ns) for info in backend.list(prefix)),
+                )
+
+    # Asking
+
+    def broken(self) -> Iterator[Needed]:
+        """Yield what is needed and is missing, or has another length, by name."""
+        rows = self.db.execute(
+            "SELECT name, need.size, object.size, group_concat(snapshot)"
+            " FROM object JOIN need ON object=id"
+            " WHERE object.size IS NULL OR object.size<>need.size GROUP BY id ORDER BY name"
+        )
+        for name, size, found, numbers in rows:
+            yield Needed(name=name, size=size, found=found, snapshots=self._snapshots(numbers))
+
+    def needed(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        """Yield name and bytes of what is needed and there, by name."""
+        yield from self.db.execute(
+            "SELECT name, size FROM object WHERE name GLOB ? AND EXISTS (SELECT 1 FROM need"
+            " WHERE object=id AND need.size=object.size) ORDER BY name",
+            (f"{prefix}*",),
+        )
+
+    def unneeded(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        """Yield name and bytes of what is listed and needed by no snapshot known, by name."""
+        yield from self.db.execute(
+            "SELECT name, size FROM object WHERE size IS NOT NULL AND name GLOB ?"
+            " AND id NOT IN (SELECT object FROM need) ORDER BY name",
+            (f"{prefix}*",),
+        )
+
+    def users(self, name: str) -> tuple[Snapshot, ...]:
+        """Return the snapshots that need an object, oldest first."""
+        row = self.db.execute(
+            "SELECT group_concat(snapshot) FROM object JOIN need ON object=id WHERE name=?", (name,)
+        ).fetchone()
+        return self._snapshots(row[0] or "")
+
+    def totals(self, prefix: str = layout.PACKS) -> Totals:
+        """Return how much the snapshots need, there or not."""
+        row = self.db.execute(
+            "SELECT count(*), coalesce(sum(size), 0) FROM (SELECT max(need.size) AS size"
+            " FROM object JOIN need ON object=id WHERE name GLOB ? GROUP BY id)",
+            (f"{prefix}*",),
+        ).fetchone()
+        return Totals(count=row[0], size=row[1])
+
+    def _snapshots(self, numbers: str) -> tuple[Snapshot, ...]:
+        found = sorted(int(number) for number in numbers.split(",") if number)
+        return tuple(self.snapshots[number] for number in found)
+
+
+def gather(
+    backend: Backend, trust: Trust, find_keys: KeyFinder, snapshots: Sequence[Snapshot]
+) -> References:
+    """Return what live snapshots need and what is there; to be closed by the caller.
+
+    Args:
+        backend: Where the vault lies.
+        trust: Whom to believe.
+        find_keys: Keys of domains, as far as they are at hand.
+        snapshots: The live ones, oldest first.
+
+    Raises:
+        StorageError: The backend does not answer.
+    """
+    references = References(snapshots)
+    try:
+        references.add_needs(backend, trust, find_keys)
+        references.add_listed(backend)
+    except BaseException:
+        references.close()
+        raise
+    return references
+
+
+def _needs(
+    backend: Backend, trust: Trust, keys: ListingKeys, snapshot: Snapshot
+) -> Iterator[tuple[str, int]]:
+    root = read_root(backend, trust, snapshot)
+    yield from roots.needed(root, roots.open_refs(root, keys.index_key))
