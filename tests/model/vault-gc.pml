@@ -151,18 +151,12 @@ proctype keeper() {
   do
   :: round<ROUNDS ->
      if
-     :: /* Steps 1 and 2 */
-        atomic { dead=forgotten; cp=packs };
-        can=OLD; need = OLD & ~dead;
-        do
-        :: s<NS -> atomic {
-             if :: ENDED & OWN(s) -> can = can | OWN(s) :: else fi;
-             if :: (roots & OWN(s)) && !(dead & OWN(s)) -> need = need | refs[s] :: else fi;
-             s++ }
-        :: else -> break
-        od;
+     :: /* Steps 1 and 2: log, roots, outcomes, packs, one after the other */
+        dead=forgotten;
+        references();
+        can = OLD|ENDED;
         atomic {
-          s=0; n=condemned; cp = cp & can & ~need; cr = roots & dead; can=0; need=0; dead=0;
+          n=condemned; cp = packs & can & ~need; cr = roots & dead; can=0; need=0; dead=0;
           cpacks[n]=cp; croots[n]=cr; condemned++; entries++; fold()
         }
 #if NK>1
