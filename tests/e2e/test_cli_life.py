@@ -369,8 +369,22 @@ def test_stats_add_up_what_is_stored(home: Home, life: Life) -> None:
     (store,) = done.of_type("store")
     assert {"name": "web1:crm", "snapshots": 3}.items() <= store.items()
     assert done.summary["all_bytes"] > done.summary["pack_bytes"] > 0
+    assert {life.id("full"), life.id("incremental"), life.id("differential")} == {
+        one["id"] for one in done.of_type("snapshot")
+    }
     assert "web1:crm" in home.ok("stats", "--chains").text
-    assert life.full.code == 0
+    assert life.id("full")[:8] in home.ok("stats", "--each").text
+
+
+def test_stats_foretell_what_forgetting_frees(home: Home, life: Life) -> None:
+    one = home.json("stats", "--forget", life.id("incremental")).summary
+    all_ = home.json("stats", "--forget", "--store", "crm").summary
+
+    assert (1, 3) == (one["snapshots"], all_["snapshots"])
+    assert 0 < one["size"] < all_["size"]
+    said = home.ok("stats", "--forget", life.id("full"), life.id("incremental")).text
+    assert "Forgetting 2 snapshots would free" in said
+    assert home.run("stats", "--forget").code != 0
 
 
 def test_tags_can_be_added_removed_and_set(home: Home, life: Life) -> None:

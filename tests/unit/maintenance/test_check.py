@@ -16,7 +16,6 @@ from vaultd.core.clock import SystemClock
 from vaultd.core.events import Advanced, Event, PhaseStarted
 from vaultd.core.snapshot import Kind
 from vaultd.maintenance.check import CheckContext, check
-from vaultd.maintenance.stats import stats
 from vaultd.vault import layout
 from vaultd.vault.bundles import DomainKeys
 
@@ -142,38 +141,3 @@ def test_a_root_that_was_replaced_after_it_was_seen_is_another_object(scene: Sce
     reasons = {damage.reason for damage in desk.check().damages if damage.name == first}
 
     assert "is another object than the one that was committed" in reasons
-
-
-# How much there is
-
-
-def test_usage_is_added_up_by_store_and_by_chain(scene: Scene) -> None:
-    scene.machine.back_up(scene.tree, wanted={"store": "other", "store_id": bytes(16)})
-    scene.back_up(Kind.FULL)
-    snapshots = scene.new_desk().snapshots()
-
-    found = stats(scene.backend, snapshots)
-
-    assert [("web1:files", 3), ("web1:other", 1)] == [
-        (one.name, one.snapshots) for one in found.stores
-    ]
-    chains = {one.name: one.snapshots for one in found.chains}
-    assert {"web1:files from 1": 2, "web1:other from 3": 1, "web1:files from 4": 1} == chains
-    files = found.stores[0]
-    counts = [one.counts for one in snapshots if one.store == "files"]
-    assert (counts[-1].files, counts[-1].data) == (files.files, files.data)
-    assert sum(one.data for one in counts) == files.restorable
-    assert sum(one.stored_added for one in counts) == files.stored
-    infos = list(scene.backend.list(""))
-    packs = [info.size for info in infos if info.name.startswith(layout.PACKS)]
-    assert (len(infos), len(packs), sum(packs)) == (found.objects, found.packs, found.pack_bytes)
-    assert sum(info.size for info in infos) == found.all_bytes
-
-
-def test_a_store_whose_name_is_hidden_is_told_by_its_id(scene: Scene) -> None:
-    desk = scene.new_desk()
-    with desk.catalog() as catalog:
-        catalog.refresh(desk.backend, desk.trust, hidden)
-        found = stats(desk.backend, catalog.snapshots(desk.trust, hidden))
-
-    assert [f"web1:{scene.seen[0][0].store_id.hex()[:8]}"] == [one.name for one in found.stores]
