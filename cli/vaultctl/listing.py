@@ -98,6 +98,7 @@ def read_context(app: App, listed: Listed) -> ReadContext:
         folder=listed.place.identity.folder,
         observer=app.progress,
         others=listed.place.others,
+        stand_ins=listed.catalog.state().stand_ins(),
     )
 
 

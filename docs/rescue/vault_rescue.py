@@ -183,7 +183,7 @@ class Vault:
         self.keepers = [key for _, key in keepers]
         self.log = self._chain("log/", b"VLTLOGE1", "log", self.keepers)
         events = [decode(body)[5] for body, _ in self.log]
-        known = "forget recall pin tag condemn sweep avoid revoke heads checkpoint"
+        known = "forget recall pin tag condemn sweep avoid revoke reindex heads checkpoint"
         need({event[0] for event in events} <= {*known.split()}, "the log is of a newer version")
         last = {tuple(event[1:3]): event[0] for event in events if event[0] in "forget recall"}
         self.dead = {session for session in last if last[session] == "forget"}

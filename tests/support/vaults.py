@@ -35,7 +35,7 @@ from vaultd.format.keys import (
     VaultBody,
     encode_vault_json,
 )
-from vaultd.format.session import RevokedBody
+from vaultd.format.session import PartRef, RevokedBody
 from vaultd.format.signed import BUNDLE, OUTCOME, POLICY, VAULT
 from vaultd.maintenance.check import CheckContext, CheckReport, check
 from vaultd.maintenance.forget import forget
@@ -295,6 +295,12 @@ class Desk:
             assert [] == catalog.refresh(self.backend, trust, keys.domain)
             return catalog.snapshots(trust, keys.domain)
 
+    def stand_ins(self) -> dict[bytes, PartRef]:
+        """Return the index parts that stand in place of lost ones."""
+        with self.catalog() as catalog:
+            catalog.refresh_log(self.backend, self.trust)
+            return catalog.state().stand_ins()
+
     @contextmanager
     def reader(self, snapshot: Snapshot) -> Iterator[SnapshotReader]:
         """Open a snapshot."""
@@ -306,6 +312,7 @@ class Desk:
             folder=self.folder,
             observer=self.observe,
             others=self.others,
+            stand_ins=self.stand_ins(),
         )
         with SnapshotReader(context, snapshot) as reader:
             yield reader

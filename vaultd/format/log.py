@@ -25,6 +25,7 @@ from vaultd.format.fields import (
     Number,
     Text,
 )
+from vaultd.format.session import PartRef
 
 MAX_LISTED = 1 << 18
 MAX_HEADS, MAX_STANDING, MAX_DEAD = 1 << 16, 1 << 17, 1 << 20
@@ -139,6 +140,20 @@ class Head(Packed, frozen=True):
     count: Count
 
 
+class ReindexBody(Packed, frozen=True, tag="reindex"):
+    """An index part is lost; another one says where the chunks of its packs lie.
+
+    Attributes:
+        host: Whose.
+        lost: SHA-256 of the lost part, which is of the same session.
+        part: The one in its place.
+    """
+
+    host: Name
+    lost: Hash
+    part: PartRef
+
+
 class HeadsBody(Packed, frozen=True, tag="heads"):
     """What was live when a keeper looked: whoever hides it later contradicts this."""
 
@@ -180,6 +195,7 @@ Event = (
     | SweepBody
     | AvoidBody
     | RevokeBody
+    | ReindexBody
     | HeadsBody
     | CheckpointBody
 )

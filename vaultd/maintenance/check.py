@@ -143,6 +143,12 @@ class _Check:
     def references(self) -> None:
         """Compare what the snapshots need with what is there."""
         self._receipts()
+        for lost, stand_in in self._context.catalog.state().reindexed.items():
+            session = SessionId(host=stand_in.host, seq=stand_in.part.seq)
+            part = stand_in.part
+            self._references.replace(
+                layout.part(session, lost), layout.part(session, part.sha256), part.size
+            )
         for one in self._references.unreadable:
             self.damage(layout.outcome(one.snapshot.session), one.reason, [one.snapshot])
         for needed in self._references.broken():
@@ -184,6 +190,7 @@ class _Check:
             keys=keys,
             folder=context.folder,
             observer=context.observer,
+            stand_ins=context.catalog.state().stand_ins(),
         )
         prover = TreeProver(reading)
         for number, snapshot in enumerate(snapshots):

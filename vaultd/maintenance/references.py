@@ -145,6 +145,27 @@ class References:
                     ((info.name, info.size, info.modified_ns) for info in backend.list(prefix)),
                 )
 
+    def replace(self, name: str, by: str, size: int) -> None:
+        """Say that another object does for one that snapshots need.
+
+        Args:
+            name: What the snapshots name.
+            by: What is needed in its place.
+            size: Its bytes.
+        """
+        with self.db:
+            self.db.execute("BEGIN")
+            self.db.execute("INSERT OR IGNORE INTO object (name) VALUES (?)", (by,))
+            self.db.execute(
+                "INSERT OR REPLACE INTO need SELECT stands.id, snapshot, ? FROM need"
+                " JOIN object AS lost ON object=lost.id JOIN object AS stands"
+                " WHERE lost.name=? AND stands.name=?",
+                (size, name, by),
+            )
+            self.db.execute(
+                "DELETE FROM need WHERE object=(SELECT id FROM object WHERE name=?)", (name,)
+            )
+
     # Asking
 
     def broken(self) -> Iterator[Needed]:

@@ -131,6 +131,8 @@ def needs_now(context: KeeperContext, host: str, since: int, needs: Needs | None
                     "what it needs is not known, and nothing is deleted",
                     hint="Bring the root back from a second copy, or forget that snapshot.",
                 )
+    stand_ins = context.catalog.state().stand_ins()
+    needs.parts.update(one.sha256 for lost, one in stand_ins.items() if lost in needs.parts)
     return needs
 
 

@@ -180,6 +180,13 @@ class IndexFile:
             )
 
 
+def knows_pack(index: IndexFile, sha256: bytes) -> bool:
+    """Tell whether it is known what lies in a pack."""
+    with index.transaction() as db:
+        found = db.execute("SELECT 1 FROM pack WHERE sha256=?", (sha256,)).fetchone()
+    return found is not None
+
+
 def block(index: IndexFile, sha256s: Iterable[bytes]) -> None:
     """Let no new snapshot rely on these packs, and on those blocked before let it again."""
     with index.transaction() as db:

@@ -22,12 +22,14 @@ from vaultd.format.log import (
     LogBody,
     PinBody,
     RecallBody,
+    ReindexBody,
     RevokeBody,
     SweepBody,
     TagBody,
     names_in,
     seqs_of,
 )
+from vaultd.format.session import PartRef
 
 HEALED = "healed"
 
@@ -54,6 +56,14 @@ class Avoided(Struct, frozen=True):
 
     number: int
     why: str
+
+
+class Reindexed(Struct, frozen=True):
+    """An index part in place of a lost one: the entry that says so, whose it is, and the part."""
+
+    number: int
+    host: str
+    part: PartRef
 
 
 class Mark(Struct, kw_only=True):
@@ -94,6 +104,7 @@ class LogState:
         marks: Condemnations by number.
         avoided: Of each host, packs to avoid by session and hash.
         revoked: Sessions closed by keepers.
+        reindexed: Index parts in place of lost ones, by the SHA-256 of these.
         tags: Changes of tags in order, each with the number of its entry.
         heads: What a keeper saw last.
         checkpoint: Number of the newest checkpoint; 0 for none.
@@ -105,6 +116,7 @@ class LogState:
         self.marks: dict[int, Mark] = {}
         self.avoided: dict[str, dict[Listed, Avoided]] = {}
         self.revoked: set[SessionId] = set()
+        self.reindexed: dict[bytes, Reindexed] = {}
         self.tags: list[tuple[int, TagBody]] = []
         self.heads: HeadsBody | None = None
         self._heads_by = 0
@@ -147,6 +159,8 @@ class LogState:
                     self.pinned[session] = Pin(number, event.reason)
             case RevokeBody():
                 self.revoked.add(SessionId(host=event.host, seq=event.seq))
+            case ReindexBody():
+                self.reindexed[event.lost] = Reindexed(number, event.host, event.part)
 
     def _sweep(self, number: int, event: SweepBody) -> None:
         mark = self.marks.get(event.of)
@@ -179,6 +193,10 @@ class LogState:
                 found.update(sha256 for _, sha256 in mark.blocked)
         return found
 
+    def stand_ins(self) -> dict[bytes, PartRef]:
+        """Return the index parts in place of lost ones, by the SHA-256 of these."""
+        return {lost: one.part for lost, one in self.reindexed.items()}
+
     def standing(self, since: int, finished: set[int]) -> list[int]:
         """Return the numbers of the entries that still count, ascending.
 
@@ -188,6 +206,7 @@ class LogState:
         """
         numbers = {pin.number for pin in self.pinned.values()}
         numbers |= {one.number for found in self.avoided.values() for one in found.values()}
+        numbers |= {one.number for one in self.reindexed.values()}
         numbers |= {one.number for one in self.forgotten.values() if one.number >= since}
         dead = self.forgotten.keys()
         numbers |= {

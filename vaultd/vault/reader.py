@@ -5,12 +5,12 @@ Where a chunk lies is only a hint, whoever gave it: what is returned has the id 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from vaultd.backends.base import Backend
@@ -28,12 +28,13 @@ from vaultd.core.snapshot import Snapshot
 from vaultd.core.tree import path_key
 from vaultd.crypto import hashing
 from vaultd.format import pack as pack_format
-from vaultd.format.session import MetaSection, PackRef, RefsSection, RootBody, pack_refs
+from vaultd.format.session import MetaSection, PackRef, PartRef, RefsSection, RootBody, pack_refs
 from vaultd.format.tree import Block, Content, Extent, decode_block, split_blocks, unpack_extents
 from vaultd.vault import layout, roots
 from vaultd.vault.chunk_index import ChunkIndex, PackRow, index_path
+from vaultd.vault.index_file import knows_pack
 from vaultd.vault.keyring import ReadKeys
-from vaultd.vault.loading import load_parts
+from vaultd.vault.loading import Failure, load_parts
 from vaultd.vault.pack_source import PackSource
 from vaultd.vault.packs import PackOpener
 from vaultd.vault.recall import recall
@@ -55,6 +56,7 @@ class ReadContext(Struct, frozen=True, kw_only=True):
         folder: Where indexes are kept on this machine.
         observer: Takes notes.
         others: Further targets, asked for what the first one gives wrongly or not at all.
+        stand_ins: Index parts in place of lost ones, by the SHA-256 of these.
     """
 
     backend: Backend
@@ -63,6 +65,7 @@ class ReadContext(Struct, frozen=True, kw_only=True):
     folder: Path
     observer: Observer
     others: tuple[Backend, ...] = ()
+    stand_ins: Mapping[bytes, PartRef] = field(default_factory=dict)
 
 
 class SnapshotReader:
@@ -134,22 +137,26 @@ class SnapshotReader:
     # The index
 
     def _load_index(self) -> None:
-        lost = set()
-        positions = {part: at for at, part in enumerate(self.refs.parts)}
-        context = self._context
-        for failure in load_parts(
-            context.backend, self._index, self.refs.parts, self.root, context.keys.index_key
-        ):
-            lost.add(positions[failure.part])
-            text = f"{failure.error.message}; reading the tables of its packs instead"
-            context.observer(Note(text=text, warning=True))
+        stand_ins = self._context.stand_ins
+        lost = list(self._load(self.refs.parts))
+        replaced = [one.part for one in lost if one.part.sha256 in stand_ins]
+        bad = {one.part for one in self._load(stand_ins[part.sha256] for part in replaced)}
+        for failure in lost:
+            if stand_ins.get(failure.part.sha256) in {None, *bad}:
+                text = f"{failure.error.message}; reading the tables of its packs instead"
+                self._context.observer(Note(text=text, warning=True))
         if lost:
-            self._load_tables(lost)
+            parts = {failure.part for failure in lost}
+            self._load_tables({at for at, part in enumerate(self.refs.parts) if part in parts})
+
+    def _load(self, wanted: Iterable[PartRef]) -> Iterator[Failure]:
+        context = self._context
+        return load_parts(context.backend, self._index, wanted, self.root, context.keys.index_key)
 
     def _load_tables(self, lost: set[int]) -> None:
         """Learn where chunks lie from the packs themselves: slower, and always possible."""
         for ref in self.packs():
-            if ref.part not in lost:
+            if ref.part not in lost or knows_pack(self._index, ref.sha256):
                 continue
             row = PackRow(0, ref.seq, ref.sha256, ref.size, DATA, None)
             failures = []

@@ -1,4 +1,4 @@
-"""Show how much the vault holds, for what, and what forgetting would give back.
+"""Show how much the vault holds, for what, and what forgetting frees.
 
 vaultctl stats                        one line for each store: its snapshots, its newest one
 vaultctl stats --each --store crm     one line for each snapshot

@@ -89,6 +89,7 @@ EVENTS: dict[str, log.Event] = {
     "sweep": log.SweepBody(5, log.name_columns([(4, HASH)]), NO_NAMES, NO_NAMES),
     "avoid": log.AvoidBody("web1", "damaged", NAMES),
     "revoke": log.RevokeBody("web1", 6),
+    "reindex": log.ReindexBody("web1", HASH, PARTS[1]),
     "heads": log.HeadsBody((log.Head("web1", STORE_ID, 7, HASH, 3),)),
     "checkpoint": log.CheckpointBody(
         (log.Standing(5, HASH),), (log.dead_sessions("web1", [4, 3]),)

@@ -8,6 +8,6 @@ command = LazyGroup(
     name="repair",
     help=__doc__,
     package=__name__,
-    sections={"Commands": ("objects",)},
+    sections={"Commands": ("objects", "index")},
     no_args_is_help=True,
 )
