@@ -44,16 +44,19 @@ class Outcome(NamedTuple):
     seconds: float
 
 
+_TWO_KEEPERS = "-DNK=2 -DSPW=1 -DFORGOTTEN=1"
 WORLDS = (
     World("two sessions of a host, a keeper, a forget, a recall"),
-    World("a host that sends its root twice", "-DRETRY"),
+    World("checkpoints, and a host that sends its root twice", "-DCHECKPOINTS -DRETRY"),
     World("two forgets, one of them after a recall", "-DSPW=1 -DFORGETS=2 -DRECALLS=2"),
     World("a keeper that prunes twice", "-DROUNDS=2 -DRECALLS=0"),
     World("two sessions at once", "-DNW=2 -DSPW=1"),
     World("two old snapshots, two recalls", "-DNO=2 -DFORGETS=2 -DRECALLS=2 -DSPW=1"),
-    World("two keepers", "-DNK=2 -DSPW=1 -DFORGOTTEN=1"),
+    World("two keepers", _TWO_KEEPERS),
 )
 DEEP = (
+    World("a host that sends its root twice", "-DRETRY"),
+    World("two keepers, checkpoints", f"{_TWO_KEEPERS} -DCHECKPOINTS"),
     World("two sessions, two forgets, two recalls", "-DFORGETS=2 -DRECALLS=2"),
     World("a keeper that prunes twice, a recall", "-DROUNDS=2"),
     World("two keepers, nothing forgotten yet", "-DNK=2 -DSPW=1"),
@@ -61,7 +64,6 @@ DEEP = (
 )
 """Some minutes, and 3 GiB."""
 
-_TWO_KEEPERS = "-DNK=2 -DSPW=1 -DFORGOTTEN=1"
 MUTANTS = (
     World("a keeper does not wait for sessions", mutant="NO_WAIT"),
     World("a host reads the log before its intent exists", mutant="LOG_BEFORE_INTENT"),
@@ -75,6 +77,8 @@ MUTANTS = (
     World("a sweep follows any entry", mutant="SWEEP_OUT_OF_ORDER"),
     World("a recall follows any entry", mutant="RECALL_OUT_OF_ORDER"),
     World("a recall looks at objects only, not at sweeps", mutant="RECALL_SWEPT"),
+    World("a recall looks at sweeps only", f"{_TWO_KEEPERS} -DCHECKPOINTS", "RECALL_UNSEEN"),
+    World("a host commits without a look at packs", "-DCHECKPOINTS", "NO_REFERENCE_CHECK"),
     World("roots are deleted without a sweep", mutant="ROOTS_WITHOUT_SWEEP"),
     World("adopted packs are used though blocked", "-DROUNDS=2", "ADOPT_BLOCKED"),
     World("any log_seen counts as having seen this entry", "-DROUNDS=2", "SEEN_ANYTHING"),
@@ -134,7 +138,7 @@ def _search(world: World, spin: str, cc: str) -> Outcome:
     call(folder, spin, "-a", *world.options.split(), *mutant, str(MODEL))
     call(folder, cc, "-O2", "-w", "-DSAFETY", "-DCOLLAPSE", "-DVECTORSZ=256", "-opan", "pan.c")
     began = time.monotonic()
-    said = call(folder, "./pan", "-m10000", "-w22")
+    said = call(folder, "./pan", "-m10000", "-w24")
     seconds = time.monotonic() - began
     states = re.search(r"(\d+) states, stored", said)
     violated = re.search(r"pan:1: (.*) \(at depth", said)

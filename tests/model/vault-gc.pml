@@ -5,7 +5,8 @@
    One host. Bit x of a mask is an object of old snapshot x (x < NO), or of session x - NO: its pack in
    `packs`, its root in `roots`. A step of a program is one request, or what needs none; between any two
    any other program may go on, or this one may stop for ever. What the model leaves out makes it
-   stricter: no keeper waits before it deletes, no host looks whether an old pack is still there. */
+   stricter: no keeper waits before it deletes, and only with CHECKPOINTS, which let the log forget
+   sweeps, a host looks before it commits whether what it relies on is there. */
 
 #ifndef NO
 #define NO 1          /* old snapshots, each with one pack */
@@ -84,7 +85,7 @@ inline check() {
 inline close(s) { if :: !(OUTCOMES & OWN(s)) -> closed = closed | OWN(s) :: else fi }
 
 proctype writer(byte w) {
-  byte i, s, view, use;
+  byte i, s, view, use, lost;
   do
   :: i<SPW ->
      s=w*SPW+i;
@@ -113,9 +114,12 @@ proctype writer(byte w) {
         }
      :: else
      fi;
+#if defined(CHECKPOINTS) && !defined(MUTANT_NO_REFERENCE_CHECK)
+     lost = use & ~packs;
+#endif
      if
      :: true                                                /* it died */
-     :: atomic {
+     :: !lost -> atomic {
 #ifndef MUTANT_UNCONDITIONAL_COMMIT
           if :: !(OUTCOMES & OWN(s)) ->
 #endif
@@ -131,7 +135,7 @@ proctype writer(byte w) {
         }
 #endif
      fi;
-     atomic { view=0; use=0; s=0; i++ }
+     atomic { view=0; use=0; lost=0; s=0; i++ }
   :: else -> break
   od
 }
@@ -253,6 +257,14 @@ end:
        x=0
      }
   :: atomic { goneroots & roots -> roots = roots & ~goneroots; check() }
+#ifdef CHECKPOINTS
+  /* All that a sweep names is deleted: a checkpoint leaves it out. */
+  :: atomic {
+       (gonepacks|goneroots) && !(gonepacks & packs) && !(goneroots & roots) ->
+       EACH(x, condemned) if :: swept & BIT(x) -> cpacks[x]=0; croots[x]=0 :: else fi; NEXT(x);
+       entries++; fold()
+     }
+#endif
 #ifdef MUTANT_ROOTS_WITHOUT_SWEEP
   :: forgotten & roots -> old=forgotten; atomic { roots = roots & ~old; old=0; check() }
 #endif
@@ -287,7 +299,11 @@ end:
 #endif
           :: else
           fi };
+#ifdef MUTANT_RECALL_UNSEEN
+        atomic { if :: !(roots & BIT(x)) -> break :: else fi };
+#else
         atomic { if :: !(roots & BIT(x)) || (REFS(x) & ~packs) -> break :: else fi };
+#endif
         atomic {
           if
 #ifndef MUTANT_RECALL_OUT_OF_ORDER
