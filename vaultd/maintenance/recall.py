@@ -10,6 +10,8 @@ from vaultd.core.snapshot import Snapshot
 from vaultd.format.log import PinBody, RecallBody
 from vaultd.maintenance.keeping import KeeperContext
 from vaultd.maintenance.needs import Needs
+from vaultd.maintenance.survey import listed
+from vaultd.vault import layout
 from vaultd.vault.log import append_next
 
 
@@ -76,6 +78,14 @@ def _expect_kept(context: KeeperContext, snapshot: Snapshot, needs: Needs) -> No
     gone = len((needs.packs | needs.parts | needs.roots) & swept)
     if gone:
         raise _too_late(snapshot, f"{gone} objects that it needs")
+    # A checkpoint leaves out sweeps of which nothing is left, so the log alone does not tell.
+    missing = needs.packs | needs.parts
+    for kind in (layout.PACKS, layout.PARTS):
+        for (_, sha256), _ in listed(context, f"{kind}{snapshot.session.host}/"):
+            missing.discard(sha256)
+    missing -= context.catalog.state().reindexed.keys()
+    if missing:
+        raise _too_late(snapshot, f"{len(missing)} objects that it needs")
 
 
 def _too_late(snapshot: Snapshot, what: str) -> CautionError:

@@ -367,3 +367,17 @@ def test_a_prune_is_planned_before_it_is_executed_by_another(scene: Scene, keepe
     scene.back_up()
     scene.expect_whole()
     scene.expect_restorable()
+
+
+def test_a_snapshot_whose_packs_are_gone_is_not_recalled_whatever_the_log_says(
+    scene: Scene, keeper: Keeper
+) -> None:
+    snapshot, _ = scene.seen[3]
+    forget(scene, keeper, 3)
+    for name in of_session(scene, 4):
+        scene.backend.delete(name)
+
+    with pytest.raises(CautionError, match="had to go"):
+        keeper.recall(snapshot)
+
+    assert snapshot not in scene.new_desk().snapshots()
