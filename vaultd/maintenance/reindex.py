@@ -22,6 +22,7 @@ from vaultd.format.log import Listed, ReindexBody
 from vaultd.format.session import PartRef, RefsSection, pack_refs
 from vaultd.maintenance.keeping import KeeperContext
 from vaultd.vault import layout, parts, roots
+from vaultd.vault.committed import read_root
 from vaultd.vault.keyring import ReadKeys
 from vaultd.vault.packs import PackOpener
 
@@ -116,7 +117,7 @@ def find_lost(
 def _refs(context: ReindexContext, snapshot: Snapshot) -> RefsSection | None:
     keeper = context.keeper
     try:
-        root = roots.open_committed(keeper.backend, keeper.trust, snapshot)
+        root = read_root(keeper.backend, keeper.trust, snapshot)
         domain = keeper.trust.host_domain(snapshot.session.host)
         return roots.open_refs(root, context.keys.index_key(domain, root.epoch))
     except (IntegrityError, NoMatchingKeyError, ObjectNotFoundError) as error:
