@@ -27,10 +27,15 @@ def test_a_second_machine_backs_up_once_it_is_let_in(home: Home, web2: Machine, 
     summary = web2.json("backup", data / "etc", "--name", "etc").summary
 
     assert "web2" == summary["host"]
-    hidden = home.json("snapshots", "-H", "web2").of_type("snapshot")
-    shown = home.json("snapshots", "-H", "web2", *home.key).of_type("snapshot")
-    assert [""] == [line["store"] for line in hidden]
-    assert ["etc"] == [line["store"] for line in shown]
+    # The first machine is the keeper: it sees what stores are called, and no path.
+    (kept,) = home.json("snapshots", "-H", "web2").of_type("snapshot")
+    assert ("etc", []) == (kept["store"], kept["paths"])
+    (shown,) = home.json("snapshots", "-H", "web2", *home.key).of_type("snapshot")
+    assert ("etc", [str(data / "etc")]) == (shown["store"], shown["paths"])
+    other = home.machine("neither")
+    place = ("-r", home.location, "--fingerprint", home.fingerprint)
+    (hidden,) = other.json("snapshots", "-H", "web2", *place).of_type("snapshot")
+    assert ("", []) == (hidden["store"], hidden["paths"])
 
 
 def test_a_request_is_compared_before_it_is_answered(home: Home, web2: Machine) -> None:
