@@ -5,26 +5,26 @@ What is wrong is returned, not raised; an error means that it could not be looke
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 from msgspec import Struct
 
 from vaultd.backends.base import Backend
-from vaultd.compression import Decompressor
 from vaultd.core.clock import Clock
-from vaultd.core.errors import IntegrityError, ObjectNotFoundError
 from vaultd.core.events import Advanced, Observer, PhaseStarted
 from vaultd.core.snapshot import SessionId, Snapshot
+from vaultd.maintenance.agenda import Age, Agenda
+from vaultd.maintenance.harm import HarmedFile, harmed_files
+from vaultd.maintenance.ledger import Ledger, Reading, Result
+from vaultd.maintenance.reading import ObjectReader, ReadingContext
 from vaultd.maintenance.references import References, gather
-from vaultd.pipeline.reporting import Progress
-from vaultd.pipeline.workers import Crew, bulk_work
+from vaultd.maintenance.subsets import Sample
 from vaultd.vault import layout, receipts
 from vaultd.vault.catalog import Catalog, KeyFinder
 from vaultd.vault.keyring import ReadKeys
-from vaultd.vault.proving import PackProver, TreeProver
+from vaultd.vault.proving import TreeProver
 from vaultd.vault.reader import ReadContext
 from vaultd.vault.trust import Trust
 
@@ -78,6 +78,9 @@ class CheckReport(Struct, frozen=True, kw_only=True):
         opened: Contents were decrypted and compared with their ids, not only hashed.
         damages: What is wrong; empty means that everything looked at is good.
         hidden: Short ids of snapshots whose keys were not at hand.
+        files: The files that this costs, when a recovery key is at hand.
+        age: What was read in this run, and what is known of the rest.
+        suspects: Objects that were bad when they were last read, and were not read in this run.
     """
 
     snapshots: int
@@ -87,157 +90,108 @@ class CheckReport(Struct, frozen=True, kw_only=True):
     opened: bool
     damages: tuple[Damage, ...]
     hidden: tuple[str, ...]
+    files: tuple[HarmedFile, ...]
+    age: Age
+    suspects: tuple[str, ...]
 
 
-def check(context: CheckContext, *, read_data: bool = False, workers: int = 2) -> CheckReport:
+def check(
+    context: CheckContext,
+    *,
+    read_data: bool = False,
+    sample: Sample | None = None,
+    workers: int = 2,
+) -> CheckReport:
     """Check every live snapshot: its root, its index parts, its packs, and with keys its tree.
 
     Args:
         context: What checking needs.
         read_data: Read every byte of every pack; without a recovery key their hashes are compared,
             with one every record is opened as well.
+        sample: Of these read a part only.
         workers: Threads that read.
 
     Raises:
         BrokenChainError: The log or the key policies were rolled back or rewritten.
         StorageError: The backend does not answer.
     """
-    snapshots, findings = _listed(context)
-    backend = context.backend
-    with gather(backend, context.trust, context.find_keys, snapshots) as references:
-        run = _Check(context, references, workers)
-        for finding in findings:
-            run.damage("vault", finding)
-        run.references()
+    context.observer(PhaseStarted(name="check references"))
+    findings = context.catalog.refresh(context.backend, context.trust, context.find_keys)
+    snapshots = context.catalog.snapshots(context.trust, context.find_keys)
+    with (
+        closing(Ledger(context.folder)) as ledger,
+        gather(context.backend, context.trust, context.find_keys, snapshots) as references,
+    ):
+        run = _Check(context, references, ledger)
+        run.references(findings)
         if context.keys is not None:
             run.trees(context.keys)
         if read_data:
-            run.contents()
+            run.contents(sample, workers)
         return run.report(opened=read_data and context.keys is not None)
-
-
-def _listed(context: CheckContext) -> tuple[list[Snapshot], list[str]]:
-    context.observer(PhaseStarted(name="check references"))
-    findings = context.catalog.refresh(context.backend, context.trust, context.find_keys)
-    return context.catalog.snapshots(context.trust, context.find_keys), findings
 
 
 class _Check:
     """One check of what was gathered."""
 
-    def __init__(self, context: CheckContext, references: References, workers: int) -> None:
+    def __init__(self, context: CheckContext, references: References, ledger: Ledger) -> None:
         self._context = context
         self._references = references
-        self._workers = workers
+        self._ledger = ledger
+        self._begun_ns = context.clock.now_ns()
+        self._agenda = Agenda(references, ledger)
         self._damages: list[Damage] = []
+        self._bad: set[str] = set()
         self._read = 0
-        self._lock = threading.Lock()
 
-    def damage(self, name: str, reason: str, harmed: Iterable[Snapshot] = ()) -> None:
-        """Note what is wrong."""
+    def _damage(self, name: str, reason: str, harmed: Iterable[Snapshot] = ()) -> None:
         ids = tuple(snapshot.short_id for snapshot in harmed)
         self._damages.append(Damage(name=name, reason=reason, snapshots=ids))
 
-    # References
-
-    def references(self) -> None:
+    def references(self, findings: Iterable[str]) -> None:
         """Compare what the snapshots need with what is there."""
-        self._receipts()
-        for lost, stand_in in self._context.catalog.state().reindexed.items():
-            session = SessionId(host=stand_in.host, seq=stand_in.part.seq)
-            part = stand_in.part
-            self._references.replace(
-                layout.part(session, lost), layout.part(session, part.sha256), part.size
-            )
+        for finding in findings:
+            self._damage("vault", finding)
+        self._damages += missed_receipts(self._context, self._references.snapshots)
         for one in self._references.unreadable:
-            self.damage(layout.outcome(one.snapshot.session), one.reason, [one.snapshot])
+            self._damage(layout.outcome(one.snapshot.session), one.reason, [one.snapshot])
         for needed in self._references.broken():
-            found = needed.found
-            reason = "is missing" if found is None else f"has {found} bytes, expected {needed.size}"
-            self.damage(needed.name, reason, needed.snapshots)
-
-    def _receipts(self) -> None:
-        """Compare with what this machine knows to have been committed, whatever the vault says."""
-        context = self._context
-        known = {snapshot.session: snapshot.id for snapshot in self._references.snapshots}
-        gone = context.catalog.forgotten()
-        for receipt in receipts.read(context.folder):
-            session = SessionId(host=receipt.host, seq=receipt.seq)
-            if receipt.vault != context.trust.vault_id.hex() or session in gone:
-                continue
-            if known.get(session) != receipt.root_sha256:
-                reason = (
-                    "was committed, as this machine's receipt says, and is gone or replaced "
-                    "without having been forgotten"
-                )
-                self._damages.append(
-                    Damage(
-                        name=layout.outcome(session),
-                        reason=reason,
-                        snapshots=(receipt.root_sha256[:8],),
-                    )
-                )
-
-    # Trees
+            self._damage(needed.name, needed.reason, needed.snapshots)
+            self._bad.add(needed.name)
+        note_references(self._ledger, self._references, self._begun_ns)
 
     def trees(self, keys: ReadKeys) -> None:
         """Read every tree, and look up every chunk that it names."""
         context, snapshots = self._context, self._references.snapshots
         context.observer(PhaseStarted(name="check trees", files=len(snapshots)))
-        reading = ReadContext(
-            backend=context.backend,
-            trust=context.trust,
-            keys=keys,
-            folder=context.folder,
-            observer=context.observer,
-            stand_ins=context.catalog.state().stand_ins(),
-        )
-        prover = TreeProver(reading)
+        prover = TreeProver(read_context(context, keys))
         for number, snapshot in enumerate(snapshots):
             if snapshot in self._references.hidden:
                 continue
             for reason in prover.prove(snapshot):
-                self.damage(layout.outcome(snapshot.session), reason, [snapshot])
+                self._damage(layout.outcome(snapshot.session), reason, [snapshot])
             context.observer(Advanced(files=number + 1, data=0, stored=0))
 
-    # Contents
-
-    def contents(self) -> None:
-        """Read every pack and index part that a live snapshot needs."""
-        context = self._context
-        totals = self._references.totals()
-        context.observer(PhaseStarted(name="read data", files=totals.count, data=totals.size))
-        prover = PackProver(context.backend, context.trust, context.keys)
-        progress = Progress(context.clock, context.observer)
-        failures: list[tuple[str, str]] = []
-        with bulk_work(), Crew("check", self._workers, 2, Decompressor) as crew:
-            for done, (name, size) in enumerate(self._references.needed()):
-                crew.submit(partial(self._prove, prover, name, size, failures))
-                progress.report(done, self._read, self._read, name.encode())
-            crew.drain()
-        progress.finish(totals.count, self._read, self._read)
-        for name, reason in failures:
-            self.damage(name, reason, self._references.users(name))
-
-    def _prove(
-        self,
-        prover: PackProver,
-        name: str,
-        size: int,
-        failures: list[tuple[str, str]],
-        decompressor: Decompressor,
-    ) -> None:
-        try:
-            prover.prove(name, size, decompressor)
-        except (IntegrityError, ObjectNotFoundError) as error:
-            failures.append((name, error.message))
-            return
-        with self._lock:
-            self._read += size
+    def contents(self, sample: Sample | None, workers: int) -> None:
+        """Read the packs and index parts that live snapshots need, or some of them."""
+        self._agenda.choose(sample)
+        planned = self._agenda.planned()
+        reader = ObjectReader(reading_context(self._context, self._ledger, workers))
+        reader.read(
+            self._agenda.chosen(),
+            count=sum(one.count for one in planned),
+            size=sum(one.size for one in planned),
+        )
+        self._read = reader.done.size
+        for name, reading in sorted(reader.done.bad.items()):
+            self._damage(name, reading.reason, self._references.users(name))
+            self._bad.add(name)
 
     def report(self, *, opened: bool) -> CheckReport:
         """Return what was found."""
         totals = self._references.totals()
+        self._agenda.refresh()
+        suspects = {bad.name for bad in self._agenda.bad()} - self._bad
         return CheckReport(
             snapshots=len(self._references.snapshots),
             packs=totals.count,
@@ -246,4 +200,86 @@ class _Check:
             opened=opened,
             damages=tuple(self._damages),
             hidden=tuple(snapshot.short_id for snapshot in self._references.hidden),
+            files=files_of(self._context, self._references, self._bad),
+            age=self._agenda.age(self._begun_ns),
+            suspects=tuple(sorted(suspects)),
         )
+
+
+def missed_receipts(context: CheckContext, snapshots: Iterable[Snapshot]) -> list[Damage]:
+    """Return what this machine knows to have been committed, and the vault does not show."""
+    known = {snapshot.session: snapshot.id for snapshot in snapshots}
+    gone = context.catalog.forgotten()
+    found = []
+    for receipt in receipts.read(context.folder):
+        session = SessionId(host=receipt.host, seq=receipt.seq)
+        if receipt.vault != context.trust.vault_id.hex() or session in gone:
+            continue
+        if known.get(session) != receipt.root_sha256:
+            reason = (
+                "was committed, as this machine's receipt says, and is gone or replaced "
+                "without having been forgotten"
+            )
+            harmed = (receipt.root_sha256[:8],)
+            found.append(Damage(name=layout.outcome(session), reason=reason, snapshots=harmed))
+    return found
+
+
+def note_references(ledger: Ledger, references: References, now_ns: int) -> None:
+    """Let the ledger know the roots that were read, and what is missing or of another length."""
+
+    def seen() -> Iterator[Reading]:
+        for name, size in references.roots:
+            yield Reading(name=name, size=size, read_ns=now_ns, result=Result.GOOD)
+        for one in references.unreadable:
+            name = layout.outcome(one.snapshot.session)
+            yield Reading(
+                name=name, size=0, read_ns=now_ns, result=Result.DAMAGED, reason=one.reason
+            )
+        for needed in references.broken():
+            result = Result.LOST if needed.found is None else Result.DAMAGED
+            yield Reading(
+                name=needed.name,
+                size=needed.size,
+                read_ns=now_ns,
+                result=result,
+                reason=needed.reason,
+            )
+
+    ledger.note(seen())
+
+
+def files_of(
+    context: CheckContext, references: References, bad: Collection[str]
+) -> tuple[HarmedFile, ...]:
+    """Return the files that bad objects cost, as far as a recovery key shows them."""
+    if context.keys is None or not bad:
+        return ()
+    users = {user.session for name in bad for user in references.users(name)}
+    hit = [snapshot for snapshot in references.snapshots if snapshot.session in users]
+    context.observer(PhaseStarted(name="look for harmed files", files=len(hit)))
+    return harmed_files(read_context(context, context.keys), hit, bad)
+
+
+def reading_context(context: CheckContext, ledger: Ledger, workers: int) -> ReadingContext:
+    """Return what reading objects needs."""
+    return ReadingContext(
+        backend=context.backend,
+        trust=context.trust,
+        keys=context.keys,
+        ledger=ledger,
+        clock=context.clock,
+        observer=context.observer,
+        workers=workers,
+    )
+
+
+def read_context(context: CheckContext, keys: ReadKeys) -> ReadContext:
+    """Return what reading snapshots needs."""
+    return ReadContext(
+        backend=context.backend,
+        trust=context.trust,
+        keys=keys,
+        folder=context.folder,
+        observer=context.observer,
+    )

@@ -13,11 +13,12 @@ from typing import Self
 from msgspec import Struct
 
 from vaultd.backends.base import Backend
-from vaultd.core.errors import IntegrityError, ObjectNotFoundError
-from vaultd.core.snapshot import Snapshot
+from vaultd.core.errors import CorruptObjectError, IntegrityError, ObjectNotFoundError
+from vaultd.core.snapshot import SessionId, Snapshot
+from vaultd.crypto import hashing
+from vaultd.format.session import PartRef, RootBody, pack_refs
 from vaultd.vault import layout, roots
 from vaultd.vault.catalog import KeyFinder
-from vaultd.vault.committed import read_root
 from vaultd.vault.keyring import ListingKeys
 from vaultd.vault.trust import Trust
 
@@ -57,6 +58,13 @@ class Needed(Struct, frozen=True, kw_only=True):
     found: int | None
     snapshots: tuple[Snapshot, ...]
 
+    @property
+    def reason(self) -> str:
+        """What is wrong with it: a lower-case clause without final stop."""
+        if self.found is None:
+            return "is missing"
+        return f"has {self.found} bytes, expected {self.size}"
+
 
 class Totals(Struct, frozen=True, kw_only=True):
     """How many objects, and their bytes together."""
@@ -74,6 +82,7 @@ class References:
         snapshots: The live snapshots, oldest first.
         hidden: Those whose keys are not at hand: what they need is not known here.
         unreadable: Those whose roots are gone or cannot be believed.
+        roots: Names and bytes of the roots that were read and are good.
 
     Args:
         snapshots: See above.
@@ -83,6 +92,7 @@ class References:
         self.snapshots = tuple(snapshots)
         self.hidden: list[Snapshot] = []
         self.unreadable: list[UnreadableRoot] = []
+        self.roots: list[tuple[str, int]] = []
         # A nameless SQLite database lives in a temporary file and vanishes with the connection.
         self.db = sqlite3.connect("", check_same_thread=False, isolation_level=None)
         self.db.executescript(_SCHEMA)
@@ -112,11 +122,13 @@ class References:
             if keys is None:
                 self.hidden.append(snapshot)
                 continue
+            name = layout.outcome(snapshot.session)
             try:
-                self._add(number, _needs(backend, trust, keys, snapshot))
+                data = backend.get(name)
+                self._add(number, _needs(data, trust, keys, snapshot))
+                self.roots.append((name, len(data)))
             except (IntegrityError, ObjectNotFoundError) as error:
-                reason = error.message.removeprefix(f"{layout.outcome(snapshot.session)}: ")
-                self.unreadable.append(UnreadableRoot(snapshot=snapshot, reason=reason))
+                self.unreadable.append(UnreadableRoot(snapshot=snapshot, reason=error.message))
 
     def _add(self, number: int, needs: Iterable[tuple[str, int]]) -> None:
         with self.db:  # all of them or, when the root turns out to be malformed, none
@@ -144,27 +156,6 @@ class References:
                     " DO UPDATE SET size=excluded.size, modified_ns=excluded.modified_ns",
                     ((info.name, info.size, info.modified_ns) for info in backend.list(prefix)),
                 )
-
-    def replace(self, name: str, by: str, size: int) -> None:
-        """Say that another object does for one that snapshots need.
-
-        Args:
-            name: What the snapshots name.
-            by: What is needed in its place.
-            size: Its bytes.
-        """
-        with self.db:
-            self.db.execute("BEGIN")
-            self.db.execute("INSERT OR IGNORE INTO object (name) VALUES (?)", (by,))
-            self.db.execute(
-                "INSERT OR REPLACE INTO need SELECT stands.id, snapshot, ? FROM need"
-                " JOIN object AS lost ON object=lost.id JOIN object AS stands"
-                " WHERE lost.name=? AND stands.name=?",
-                (size, name, by),
-            )
-            self.db.execute(
-                "DELETE FROM need WHERE object=(SELECT id FROM object WHERE name=?)", (name,)
-            )
 
     # Asking
 
@@ -240,7 +231,20 @@ def gather(
 
 
 def _needs(
-    backend: Backend, trust: Trust, keys: ListingKeys, snapshot: Snapshot
+    data: bytes, trust: Trust, keys: ListingKeys, snapshot: Snapshot
 ) -> Iterator[tuple[str, int]]:
-    root = read_root(backend, trust, snapshot)
-    yield from roots.needed(root, roots.open_refs(root, keys.index_key))
+    session = snapshot.session
+    if hashing.sha256(data) != snapshot.root_sha256:
+        raise CorruptObjectError("is another object than the one that was committed")
+    root = roots.open_outcome(data, session, trust)
+    if not isinstance(root, RootBody):
+        raise CorruptObjectError("is no snapshot")
+    refs = roots.open_refs(root, keys.index_key)
+    for ref in pack_refs(refs, what=layout.outcome(session)):
+        yield layout.pack(SessionId(host=session.host, seq=ref.seq), ref.sha256), ref.size
+    for part in refs.parts:
+        yield _part_name(session.host, part), part.size
+
+
+def _part_name(host: str, part: PartRef) -> str:
+    return layout.part(SessionId(host=host, seq=part.seq), part.sha256)

@@ -22,6 +22,18 @@ _MAX_REASONS = 20
 _PIECE_BYTES = 4 << 20
 
 
+def most_requests(size: int, *, opened: bool) -> int:
+    """Return how many requests proving an object of so many bytes takes at most.
+
+    Args:
+        size: Its bytes.
+        opened: Its records are opened, not only hashed: header and table are read besides, and
+            runs of records do not end where pieces do.
+    """
+    pieces = -(-size // _PIECE_BYTES) or 1
+    return 2 * pieces + 4 if opened else pieces
+
+
 class PackProver:
     """Proves whole objects whose names are their hashes; packs also record by record.
 
@@ -194,7 +206,7 @@ def _unplaced(reader: SnapshotReader, block: Block, decompressor: Decompressor) 
     for position, content in enumerate(block.contents):
         if isinstance(content, Extent) and content.chunk_id == before:
             continue
-        for chunk_id in _chunks(reader, content, decompressor):
+        for chunk_id in chunks_of(reader, content, decompressor):
             before = chunk_id
             if not reader.has_chunk(chunk_id, DATA):
                 name = block.listing.names[position].decode(errors="replace")
@@ -202,7 +214,13 @@ def _unplaced(reader: SnapshotReader, block: Block, decompressor: Decompressor) 
                 yield f"/{path}/{name}: chunk {chunk_id.hex()[:8]} is in no known pack"
 
 
-def _chunks(reader: SnapshotReader, content: Content, decompressor: Decompressor) -> list[bytes]:
+def chunks_of(reader: SnapshotReader, content: Content, decompressor: Decompressor) -> list[bytes]:
+    """Return the ids of the chunks that hold the contents of an entry.
+
+    Raises:
+        CorruptObjectError: A list chunk cannot be read.
+        MalformedObjectError: It is no list of extents.
+    """
     if content is None:
         return []
     if isinstance(content, Extent):
