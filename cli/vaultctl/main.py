@@ -26,7 +26,7 @@ SECTIONS = {
     "Back up": ("backup",),
     "Look": ("snapshots", "ls", "find", "diff", "stats"),
     "Bring back": ("restore", "dump"),
-    "Keep": ("check", "tag", "forget", "retention", "undelete", "prune", "lock"),
+    "Keep": ("check", "scrub", "tag", "forget", "retention", "undelete", "prune", "lock"),
     "Second copies": ("replicate", "repair", "copies"),
     "Machines and keys": ("host", "key"),
     "The program": ("version", "completion"),

@@ -23,6 +23,7 @@ from vaultd.maintenance.survey import PruneRules
 from vaultd.policy.calendar import parse_age, parse_span, zone_named
 from vaultd.policy.copies import Media
 from vaultd.vault.lock_options import LockMode, LockOptions
+from vaultd.policy.scrubbing import ScrubRule
 
 _REPLICA = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _PLACE = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<where>.*)`)?", re.DOTALL)
@@ -266,18 +267,53 @@ class StoreTable(Table, frozen=True, kw_only=True):
     retention: RetentionTable = RetentionTable()
 
 
+class ScrubTable(Table, frozen=True, kw_only=True):
+    """``[scrub]``: how fast everything is read again, and what that may cost.
+
+    Attributes:
+        window: Everything is read once in this time.
+        bytes_per_day: At most so much is read in a day.
+        requests_per_day: At most so many requests are made for it in a day.
+    """
+
+    window: str = "30d"
+    bytes_per_day: str = "50G"
+    requests_per_day: Annotated[int, Meta(ge=1)] = 100_000
+
+    def __post_init__(self) -> None:
+        """Refuse durations and sizes that are none.
+
+        Raises:
+            ValueError: One is not.
+        """
+        try:
+            self.rule()
+        except ConfigError as exc:
+            raise ValueError(exc.message) from exc
+
+    def rule(self) -> ScrubRule:
+        """Return what the table says."""
+        return ScrubRule(
+            window_s=parse_duration(self.window),
+            bytes_per_day=parse_size(self.bytes_per_day),
+            requests_per_day=self.requests_per_day,
+        )
+
+
 class ConfigFile(Table, frozen=True, kw_only=True):
     """The whole file.
 
     Attributes:
         vault: ``[vault]``.
         keeper: ``[keeper]``.
+        scrub: ``[scrub]``.
         retention: ``[retention]``: of stores that have none of their own.
         stores: ``[stores.NAME]`` by name.
     """
 
     vault: VaultTable = VaultTable()
     keeper: KeeperTable = KeeperTable()
+    scrub: ScrubTable = ScrubTable()
     retention: RetentionTable = RetentionTable()
     stores: dict[str, StoreTable] = {}
 

@@ -7,7 +7,15 @@ import pytest
 
 from vaultd.core.errors import ConfigError
 from vaultd.policy.copies import Media
-from vaultd.settings.file import ConfigFile, LockTable, ReplicaTable, VaultTable, read_config
+from vaultd.policy.scrubbing import ScrubRule
+from vaultd.settings.file import (
+    ConfigFile,
+    LockTable,
+    ReplicaTable,
+    ScrubTable,
+    VaultTable,
+    read_config,
+)
 from vaultd.vault.lock_options import LockMode
 
 EXAMPLE = Path("config/vaultd.toml")
@@ -87,6 +95,18 @@ def test_locks_are_asked_for_in_words(tmp_path: Path) -> None:
     assert lock is not None
     options = lock.options()
     assert (12 * 3600, 30 * 86400) == (options.retain_s, options.generation_s)
+
+
+def test_what_a_scrub_may_cost_is_read_as_sizes_and_durations(tmp_path: Path) -> None:
+    text = '[scrub]\nwindow = "2w"\nbytes_per_day = "1.5G"\nrequests_per_day = 7\n'
+    expected = ScrubRule(window_s=14 * 86_400, bytes_per_day=3 << 29, requests_per_day=7)
+    assert expected == read(tmp_path, text).scrub.rule()
+    assert ScrubRule() == ScrubTable().rule()
+
+
+def test_a_duration_that_is_none_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read 'a month' as a duration"):
+        read(tmp_path, '[scrub]\nwindow = "a month"\n').scrub.rule()
 
 
 @pytest.mark.parametrize(

@@ -10,16 +10,24 @@ import shlex
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from vaultctl import sheets
 from vaultctl.output import Output
-from vaultctl.views import check, doctor, problems, restore, snapshots
+from vaultctl.text import local
+from vaultctl.views import check, doctor, problems, restore, scrub, snapshots
 
 from vaultd.core.events import Problem, ProblemKind
 from vaultd.core.snapshot import Counts, Kind, SessionId, Snapshot
+from vaultd.maintenance.agenda import Age, Planned
 from vaultd.maintenance.check import CheckReport, Damage
 from vaultd.maintenance.doctor import Finding
+from vaultd.maintenance.harm import HarmedFile
+from vaultd.maintenance.ledger import Spent
+from vaultd.maintenance.references import Totals
+from vaultd.maintenance.scrub import ScrubPlan, ScrubReport
 from vaultd.pipeline.restore import RestoreReport
 from vaultd.pipeline.restore_plan import RestorePlan
+from vaultd.policy.scrubbing import Due, ScrubRule
 from vaultd.vault.sheets import RecoverySheet
 from vaultd.wiring.keys import KeyType
 
@@ -67,7 +75,18 @@ def _snapshot(*, hidden: bool = False, problems: int = 0, store: str = "crm") ->
     )
 
 
-def _report(*damages: Damage, read: int = 0, opened: bool = False) -> CheckReport:
+NOTHING_LEFT = Age(read=4096, rest=0, rest_size=0, never=0, oldest_ns=None)
+BEGUN_NS, DAY_NS = 1_700_000_000 * 10**9, 86_400 * 10**9
+
+
+def _report(
+    *damages: Damage,
+    read: int = 0,
+    opened: bool = False,
+    age: Age = NOTHING_LEFT,
+    files: tuple[HarmedFile, ...] = (),
+    suspects: tuple[str, ...] = (),
+) -> CheckReport:
     return CheckReport(
         snapshots=2,
         packs=3,
@@ -76,7 +95,26 @@ def _report(*damages: Damage, read: int = 0, opened: bool = False) -> CheckRepor
         opened=opened,
         damages=damages,
         hidden=("0a0b0c0d",) if damages else (),
+        files=files,
+        age=age,
+        suspects=suspects,
     )
+
+
+def _file(number: int = 0, *, is_listing: bool = False) -> HarmedFile:
+    return HarmedFile(
+        host="web1",
+        store="crm",
+        path=b"srv/%d" % number,
+        reason="chunk 00 is gone",
+        snapshots=("aa",),
+        is_listing=is_listing,
+    )
+
+
+def _age(read: int, never: int, days: int | None) -> Age:
+    oldest_ns = None if days is None else BEGUN_NS + days * DAY_NS
+    return Age(read=read, rest=5, rest_size=3072, never=never, oldest_ns=oldest_ns)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +127,22 @@ def _report(*damages: Damage, read: int = 0, opened: bool = False) -> CheckRepor
             _report(Damage(name="packs/x", reason="is missing", snapshots=("aa", "bb"))),
             "DAMAGE: 1 thing wrong in 2 snapshots, 3 packs (4.0 KiB); 2 snapshots harmed",
         ),
+        (
+            _report(
+                Damage(name="packs/x", reason="is missing", snapshots=("aa",)),
+                files=(_file(), _file(1), _file(is_listing=True)),
+            ),
+            "1 snapshot harmed, 2 files damaged",
+        ),
+        (
+            _report(read=1024, age=_age(1024, 5, None)),
+            "25.0 % of it read and compared by hash; the rest, 5 objects (3.0 KiB), was never read",
+        ),
+        (
+            _report(read=1024, age=_age(1024, 2, 0)),
+            f"was read since {local(BEGUN_NS)}, but for 2 never read",
+        ),
+        (_report(read=1024, age=_age(1024, 0, 1)), f"was read since {local(BEGUN_NS + DAY_NS)}"),
     ],
 )
 def test_the_verdict_of_a_check(report: CheckReport, words: str) -> None:
@@ -109,6 +163,74 @@ def test_much_damage_is_listed_as_far_as_anybody_reads() -> None:
     assert "10 more: -v shows them all" in short.out
     assert "\x1b" not in short.out
     assert "1 snapshot could not be checked" in short.err
+
+
+def test_damaged_files_are_named_and_what_cannot_be_listed_is_told() -> None:
+    page = Page()
+    check.show(page.output, _report(files=(_file(), _file(is_listing=True)), suspects=("packs/y",)))
+
+    assert "damaged file: /srv/0 (store crm on web1, snapshot aa)" in page.out
+    assert "files cannot be listed from here on: /srv/0" in page.out
+    assert "1 object read before and found bad, not read now: packs/y" in page.err
+
+
+PLAN = ScrubPlan(
+    snapshots=2,
+    needed=Totals(count=9, size=4096),
+    spent=Spent(size=7, requests=1),
+    planned=(Planned(due=Due.NEW, count=2, size=1024), Planned(due=Due.SHARE, count=1, size=512)),
+    days=4.0,
+    rule=ScrubRule(window_s=2 * 86_400, bytes_per_day=1024),
+)
+
+
+def _scrubbed(**fields: object) -> ScrubReport:
+    report = ScrubReport(
+        plan=PLAN,
+        objects=3,
+        read=1536,
+        requests=3,
+        opened=False,
+        damages=(),
+        files=(),
+        healed=(),
+        logged=None,
+        age=_age(1024, 0, 0),
+        hidden=(),
+    )
+    return replace(report, **fields)
+
+
+def test_a_plan_says_why_and_how_much_and_that_the_window_is_missed() -> None:
+    page, script = Page(), Page(json=True)
+    scrub.show_plan(page.output, PLAN)
+    scrub.show_plan(script.output, PLAN)
+
+    assert page.out.splitlines() == [
+        "never read: 2 objects, 1.0 KiB",
+        "today's share of the window: 1 object, 512 B",
+        "would read 3 objects (1.5 KiB) of 9 (4.0 KiB)",
+    ]
+    assert "everything is read in 4 days, not in 2" in page.err
+    assert '"due": "never read", "objects": 2' in script.out
+
+
+def test_a_scrub_says_what_was_read_what_is_good_again_and_who_was_told() -> None:
+    damage = Damage(name="packs/x", reason="is missing", snapshots=("aa",))
+    good, bad, alone, script = Page(), Page(), Page(), Page(json=True)
+    scrub.show(good.output, _scrubbed(healed=("packs/y",), hidden=("aa",)))
+    scrub.show(bad.output, _scrubbed(damages=(damage,), files=(_file(),), logged=1))
+    scrub.show(alone.output, _scrubbed(damages=(damage,)))
+    scrub.show(script.output, _scrubbed(damages=(damage,), files=(_file(),), healed=("packs/y",)))
+
+    assert "good again: packs/y" in good.out
+    assert "good: 3 objects read (1.5 KiB); 25.0 % of all bytes read within 2 days" in good.out
+    assert "1 snapshot could not be looked at" in good.err
+    assert "DAMAGE: 1 thing wrong; 1 snapshot harmed, 1 file damaged" in bad.out
+    assert "they store again" in bad.err
+    assert "hosts are not told" in alone.err
+    types = [json.loads(line)["message_type"] for line in script.out.splitlines()]
+    assert ["damage", "damaged_file", "healed", "summary"] == types
 
 
 def _problems(count: int) -> list[Problem]:
