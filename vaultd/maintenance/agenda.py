@@ -176,7 +176,7 @@ class Agenda:
         self._fill(chosen())
 
     def _candidates(self, order: str) -> Iterator[Candidate]:
-        yield from self._db.execute(_CANDIDATES + order)
+        return self._db.execute(_CANDIDATES + order)
 
     def _fill(self, rows: Iterator[tuple[object, ...]]) -> None:
         self._db.execute("BEGIN")
@@ -185,8 +185,8 @@ class Agenda:
         self._db.execute("COMMIT")
 
     def chosen(self) -> Iterator[tuple[str, int]]:
-        """Yield name and bytes of what was chosen, in order."""
-        yield from self._db.execute(
+        """Return name and bytes of what was chosen, in order."""
+        return self._db.execute(
             "SELECT name, chosen.size FROM chosen JOIN object ON object=id ORDER BY number"
         )
 

@@ -170,16 +170,16 @@ class References:
             yield Needed(name=name, size=size, found=found, snapshots=self._snapshots(numbers))
 
     def needed(self, prefix: str = "") -> Iterator[tuple[str, int]]:
-        """Yield name and bytes of what is needed and there, by name."""
-        yield from self.db.execute(
+        """Return name and bytes of what is needed and there, by name."""
+        return self.db.execute(
             "SELECT name, size FROM object WHERE name GLOB ? AND EXISTS (SELECT 1 FROM need"
             " WHERE object=id AND need.size=object.size) ORDER BY name",
             (f"{prefix}*",),
         )
 
     def unneeded(self, prefix: str = "") -> Iterator[tuple[str, int]]:
-        """Yield name and bytes of what is listed and needed by no snapshot known, by name."""
-        yield from self.db.execute(
+        """Return name and bytes of what is listed and needed by no snapshot known, by name."""
+        return self.db.execute(
             "SELECT name, size FROM object WHERE size IS NOT NULL AND name GLOB ?"
             " AND id NOT IN (SELECT object FROM need) ORDER BY name",
             (f"{prefix}*",),

@@ -108,3 +108,24 @@ def test_a_size_that_is_shown_reads_nearly_the_same(count: int) -> None:
 )
 def test_durations_are_shown_as_a_person_would_say_them(seconds: float, expected: str) -> None:
     assert expected == format_duration(seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90s", 90),
+        ("15m", 900),
+        ("12h", 43_200),
+        ("30d", 2_592_000),
+        ("2w", 1_209_600),
+        ("1.5h", 5400),
+    ],
+)
+def test_durations_are_read(text: str, seconds: int) -> None:
+    assert seconds == parse_duration(text)
+
+
+@pytest.mark.parametrize("text", ["", "30", "d", "-1d", "1y", "one day"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError):
+        parse_duration(text)
