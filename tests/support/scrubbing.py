@@ -114,7 +114,9 @@ class Scrubber:
             catalog.refresh_log(self.desk.backend, self.desk.trust)
             avoided = catalog.state().avoided
         return {
-            sha256.hex(): why for packs in avoided.values() for (_, sha256), why in packs.items()
+            sha256.hex(): one.why
+            for packs in avoided.values()
+            for (_, sha256), one in packs.items()
         }
 
 

@@ -234,7 +234,7 @@ class Agenda:
 
     def proofs(self, since_ns: int) -> dict[SessionId, Proof]:
         """Return what is known of every snapshot by readings since an instant."""
-        found = dict.fromkeys((one.session for one in self._references.snapshots), Proof.GOOD)
+        found = dict.fromkeys((one.session for one in self._references.live), Proof.GOOD)
         hidden = {snapshot.session for snapshot in self._references.hidden}
         found |= dict.fromkeys(hidden, Proof.UNKNOWN)
         rows = self._db.execute(

@@ -12,10 +12,9 @@ from collections.abc import Collection, Iterable, Iterator
 from vaultd.core.snapshot import SessionId
 from vaultd.format.log import MAX_LISTED, AvoidBody, Listed, name_columns
 from vaultd.maintenance.agenda import Bad
-from vaultd.maintenance.forget import KeeperContext
+from vaultd.maintenance.keeping import KeeperContext
 from vaultd.maintenance.ledger import Result
 from vaultd.vault import layout
-from vaultd.vault.log import LogHead, append
 from vaultd.vault.log_state import HEALED, LogState
 
 _BAD = frozenset({Result.DAMAGED.value, Result.LOST.value})
@@ -24,8 +23,8 @@ _BAD = frozenset({Result.DAMAGED.value, Result.LOST.value})
 def called_bad(state: LogState) -> Iterator[str]:
     """Yield the names of the packs that the log calls damaged or lost."""
     for host, listed in state.avoided.items():
-        for (seq, sha256), why in listed.items():
-            if why in _BAD:
+        for (seq, sha256), avoided in listed.items():
+            if avoided.why in _BAD:
                 yield layout.pack(SessionId(host=host, seq=seq), sha256)
 
 
@@ -45,11 +44,11 @@ def plan_avoidance(
         if one.name.startswith(layout.PACKS):
             session, sha256 = layout.hashed_of(one.name)
             listed = session.seq, sha256
-            if state.avoided.get(session.host, {}).get(listed) != one.result.value:
+            if _why(state, one.name) != one.result.value:
                 said.setdefault((session.host, one.result.value), set()).add(listed)
     for name in good:
-        session, sha256 = layout.hashed_of(name)
-        if state.avoided.get(session.host, {}).get((session.seq, sha256)) in _BAD:
+        if _why(state, name) in _BAD:
+            session, sha256 = layout.hashed_of(name)
             said.setdefault((session.host, HEALED), set()).add((session.seq, sha256))
     return tuple(
         AvoidBody(host, why, name_columns(part))
@@ -58,25 +57,22 @@ def plan_avoidance(
     )
 
 
-def execute_avoidance(context: KeeperContext, events: Iterable[AvoidBody]) -> int:
-    """Append events to the log; return how many.
+def execute_avoidance(context: KeeperContext, events: Iterable[AvoidBody]) -> None:
+    """Append events to the log.
 
     Raises:
         BrokenChainError: The log is not what it was.
         AccessDeniedError: This machine may not write the log.
     """
-    head = context.catalog.refresh_log(context.backend, context.trust)
-    count = 0
     for event in events:
-        head = _append(context, event, head)
-        count += 1
-    context.catalog.refresh_log(context.backend, context.trust)
-    return count
+        context.say(event)
 
 
-def _append(context: KeeperContext, event: AvoidBody, head: LogHead) -> LogHead:
-    keeper, clock = context.keeper, context.clock
-    return append(context.backend, context.trust, keeper, clock, lambda _: event, head).head
+def _why(state: LogState, name: str) -> str:
+    """Return why the log lets a pack be avoided; empty: it does not."""
+    session, sha256 = layout.hashed_of(name)
+    avoided = state.avoided.get(session.host, {}).get((session.seq, sha256))
+    return "" if avoided is None else avoided.why
 
 
 def _parts(names: list[Listed]) -> Iterator[list[Listed]]:

@@ -150,6 +150,7 @@ class _Check:
 
     def references(self, findings: Iterable[str]) -> None:
         """Compare what the snapshots need with what is there."""
+        leave_out_forgotten(self._context, self._references)
         for finding in findings:
             self._damage("vault", finding)
         self._damages += missed_receipts(self._context, self._references.snapshots)
@@ -162,13 +163,16 @@ class _Check:
 
     def trees(self, keys: ReadKeys) -> None:
         """Read every tree, and look up every chunk that it names."""
-        context, snapshots = self._context, self._references.snapshots
+        context, snapshots = self._context, self._references.live
         context.observer(PhaseStarted(name="check trees", files=len(snapshots)))
         prover = TreeProver(read_context(context, keys))
         for number, snapshot in enumerate(snapshots):
             if snapshot in self._references.hidden:
                 continue
-            for reason in prover.prove(snapshot):
+            reasons = list(prover.prove(snapshot))
+            if reasons:
+                leave_out_forgotten(context, self._references)
+            for reason in reasons if snapshot in self._references.live else ():
                 self._damage(layout.outcome(snapshot.session), reason, [snapshot])
             context.observer(Advanced(files=number + 1, data=0, stored=0))
 
@@ -183,9 +187,11 @@ class _Check:
             size=sum(one.size for one in planned),
         )
         self._read = reader.done.size
+        leave_out_forgotten(self._context, self._references)
         for name, reading in sorted(reader.done.bad.items()):
-            self._damage(name, reading.reason, self._references.users(name))
-            self._bad.add(name)
+            if users := self._references.users(name):
+                self._damage(name, reading.reason, users)
+                self._bad.add(name)
 
     def report(self, *, opened: bool) -> CheckReport:
         """Return what was found."""
@@ -193,7 +199,7 @@ class _Check:
         self._agenda.refresh()
         suspects = {bad.name for bad in self._agenda.bad()} - self._bad
         return CheckReport(
-            snapshots=len(self._references.snapshots),
+            snapshots=len(self._references.live),
             packs=totals.count,
             data=totals.size,
             read=self._read,
@@ -204,6 +210,12 @@ class _Check:
             age=self._agenda.age(self._begun_ns),
             suspects=tuple(sorted(suspects)),
         )
+
+
+def leave_out_forgotten(context: CheckContext, references: References) -> None:
+    """Leave out snapshots that were forgotten meanwhile: what they needed may be deleted by now."""
+    context.catalog.refresh_log(context.backend, context.trust)
+    references.leave_out(context.catalog.forgotten())
 
 
 def missed_receipts(context: CheckContext, snapshots: Iterable[Snapshot]) -> list[Damage]:
@@ -256,7 +268,7 @@ def files_of(
     if context.keys is None or not bad:
         return ()
     users = {user.session for name in bad for user in references.users(name)}
-    hit = [snapshot for snapshot in references.snapshots if snapshot.session in users]
+    hit = [snapshot for snapshot in references.live if snapshot.session in users]
     context.observer(PhaseStarted(name="look for harmed files", files=len(hit)))
     return harmed_files(read_context(context, context.keys), hit, bad)
 

@@ -7,7 +7,7 @@ backend lists meet in a temporary database, so that memory stays flat however ma
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Self
 
 from msgspec import Struct
@@ -79,7 +79,7 @@ class References:
     One thread fills it; any thread may ask.
 
     Attributes:
-        snapshots: The live snapshots, oldest first.
+        snapshots: The snapshots that were live, oldest first.
         hidden: Those whose keys are not at hand: what they need is not known here.
         unreadable: Those whose roots are gone or cannot be believed.
         roots: Names and bytes of the roots that were read and are good.
@@ -93,6 +93,7 @@ class References:
         self.hidden: list[Snapshot] = []
         self.unreadable: list[UnreadableRoot] = []
         self.roots: list[tuple[str, int]] = []
+        self._left_out: set[int] = set()
         # A nameless SQLite database lives in a temporary file and vanishes with the connection.
         self.db = sqlite3.connect("", check_same_thread=False, isolation_level=None)
         self.db.executescript(_SCHEMA)
@@ -102,10 +103,6 @@ class References:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give the temporary file back."""
-        self.close()
-
-    def close(self) -> None:
         """Give the temporary file back."""
         self.db.close()
 
@@ -156,6 +153,19 @@ class References:
                     " DO UPDATE SET size=excluded.size, modified_ns=excluded.modified_ns",
                     ((info.name, info.size, info.modified_ns) for info in backend.list(prefix)),
                 )
+
+    def leave_out(self, sessions: Collection[SessionId]) -> None:
+        """Take snapshots out that are not live any more, with what they needed."""
+        gone = [at for at, one in enumerate(self.snapshots) if one.session in sessions]
+        self.db.executemany("DELETE FROM need WHERE snapshot=?", ((at,) for at in gone))
+        self.hidden = [one for one in self.hidden if one.session not in sessions]
+        self.unreadable = [one for one in self.unreadable if one.snapshot.session not in sessions]
+        self._left_out.update(gone)
+
+    @property
+    def live(self) -> tuple[Snapshot, ...]:
+        """The snapshots that are still live, oldest first."""
+        return tuple(one for at, one in enumerate(self.snapshots) if at not in self._left_out)
 
     # Asking
 
@@ -209,7 +219,7 @@ class References:
 def gather(
     backend: Backend, trust: Trust, find_keys: KeyFinder, snapshots: Sequence[Snapshot]
 ) -> References:
-    """Return what live snapshots need and what is there; to be closed by the caller.
+    """Return what live snapshots need and what is there; the caller's ``with`` closes it.
 
     Args:
         backend: Where the vault lies.
@@ -225,7 +235,7 @@ def gather(
         references.add_needs(backend, trust, find_keys)
         references.add_listed(backend)
     except BaseException:
-        references.close()
+        references.db.close()
         raise
     return references
 

@@ -21,12 +21,13 @@ from vaultd.maintenance.check import (
     CheckContext,
     Damage,
     files_of,
+    leave_out_forgotten,
     missed_receipts,
     note_references,
     reading_context,
 )
-from vaultd.maintenance.forget import KeeperContext
 from vaultd.maintenance.harm import HarmedFile
+from vaultd.maintenance.keeping import KeeperContext
 from vaultd.maintenance.ledger import Ledger, Spent
 from vaultd.maintenance.reading import ObjectReader
 from vaultd.maintenance.references import References, Totals, gather
@@ -215,6 +216,7 @@ class Scrub:
             count=sum(one.count for one in self.plan.planned),
             size=sum(one.size for one in self.plan.planned),
         )
+        leave_out_forgotten(looking, self._references)
         good = reader.done.good | self._heal()
         bad = self._agenda.bad()
         names = [one.name for one in bad]
@@ -284,5 +286,7 @@ class Scrub:
             keeper=keeper,
             find_keys=looking.find_keys,
             clock=looking.clock,
+            observer=looking.observer,
         )
-        return execute_avoidance(writing, events)
+        execute_avoidance(writing, events)
+        return len(events)
