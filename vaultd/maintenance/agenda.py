@@ -27,7 +27,9 @@ _THERE = (
 )
 _CANDIDATES = "SELECT id, name, size, read_ns, suspect.object IS NOT NULL" + _THERE
 _BY_NAME = " ORDER BY name"
-_BY_LOT = " ORDER BY read_ns IS NOT NULL, iif(read_ns IS NULL, -modified_ns, 0), lot(name)"
+_BY_LOT = (
+    " ORDER BY read_ns IS NOT NULL, CASE WHEN read_ns IS NULL THEN -modified_ns END, lot(name)"
+)
 _BY_AGE = (
     " ORDER BY read_ns IS NOT NULL OR suspect.object IS NOT NULL, suspect.object IS NULL,"
     " coalesce(read_ns, -modified_ns), name"

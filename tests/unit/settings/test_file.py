@@ -105,8 +105,8 @@ def test_what_a_scrub_may_cost_is_read_as_sizes_and_durations(tmp_path: Path) ->
 
 
 def test_a_duration_that_is_none_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot read 'a month' as a duration"):
-        read(tmp_path, '[scrub]\nwindow = "a month"\n').scrub.rule()
+    with pytest.raises(ConfigError, match="scrub: cannot read 'a month' as a duration"):
+        read(tmp_path, '[scrub]\nwindow = "a month"\n')
 
 
 @pytest.mark.parametrize(
