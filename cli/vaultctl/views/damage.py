@@ -13,6 +13,7 @@ from vaultd.maintenance.check import Damage
 from vaultd.maintenance.harm import HarmedFile
 
 _SHOWN = 50
+_IDS_SHOWN = 5
 
 
 def show_damage(output: Output, damages: Sequence[Damage], files: Sequence[HarmedFile]) -> None:
@@ -24,8 +25,9 @@ def show_damage(output: Output, damages: Sequence[Damage], files: Sequence[Harme
         for file in files:
             output.record("damaged_file", _fields(file))
         return
-    _some(output, [_damage(damage) for damage in damages])
-    _some(output, [_file(file) for file in files])
+    most = None if output.verbose else _IDS_SHOWN
+    _some(output, [_damage(damage, most) for damage in damages])
+    _some(output, [_file(file, most) for file in files])
 
 
 def _fields(file: HarmedFile) -> dict[str, object]:
@@ -39,15 +41,21 @@ def _fields(file: HarmedFile) -> dict[str, object]:
     }
 
 
-def _damage(damage: Damage) -> str:
-    harmed = f" (harms {', '.join(damage.snapshots)})" if damage.snapshots else ""
+def _damage(damage: Damage, most: int | None) -> str:
+    harmed = f" (harms {_ids(damage.snapshots, most)})" if damage.snapshots else ""
     return f"damage: {plain(damage.name)}: {plain(damage.reason)}{harmed}"
 
 
-def _file(file: HarmedFile) -> str:
+def _file(file: HarmedFile, most: int | None) -> str:
     what = "files cannot be listed from here on" if file.is_listing else "damaged file"
-    where = f"{plain(file.store)} on {file.host}, snapshot {', '.join(file.snapshots)}"
+    where = f"{plain(file.store)} on {file.host}, snapshot {_ids(file.snapshots, most)}"
     return f"{what}: {shown(b'/' + file.path)} (store {where})"
+
+
+def _ids(snapshots: Sequence[str], most: int | None) -> str:
+    shown_ids = ", ".join(snapshots[:most])
+    more = len(snapshots[most:]) if most is not None else 0
+    return f"{shown_ids} and {more:,} more" if more else shown_ids
 
 
 def _some(output: Output, lines: list[str]) -> None:
@@ -72,9 +80,9 @@ def share(part: int, whole: int) -> str:
 
 
 def rest(age: Age) -> str:
-    """Return what is known of what was not read: when it was read last."""
+    """Return what is known of what was not read: when it was read last; empty: all was."""
     if not age.rest:
-        return "nothing is left"
+        return ""
     text = f"the rest, {plural(age.rest, 'object')} ({format_size(age.rest_size)}), was "
     if age.oldest_ns is None:
         return f"{text}never read"

@@ -89,11 +89,12 @@ def _fields(report: ScrubReport) -> dict[str, object]:
 
 def _verdict(report: ScrubReport) -> str:
     age = report.age
-    window = f"{report.plan.rule.window_s / _DAY_S:,g} days"
-    part = share(age.read, age.read + age.rest_size)
+    days = report.plan.rule.window_s / _DAY_S
+    window = "a day" if days == 1 else f"{days:,g} days"
+    left = f", {rest(age)}" if age.rest else ""
     read = (
         f"{plural(report.objects, 'object')} read ({format_size(report.read)}); "
-        f"{part} of all bytes read within {window}, {rest(age)}"
+        f"{share(age.read, age.read + age.rest_size)} of all bytes read within {window}{left}"
     )
     if report.damages:
         wrong = plural(len(report.damages), "thing")

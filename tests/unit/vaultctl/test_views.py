@@ -174,6 +174,20 @@ def test_damaged_files_are_named_and_what_cannot_be_listed_is_told() -> None:
     assert "1 object read before and found bad, not read now: packs/y" in page.err
 
 
+def test_of_many_snapshots_a_few_are_named_and_with_v_all() -> None:
+    ids = tuple(f"{at:08x}" for at in range(9))
+    report = _report(
+        Damage(name="packs/x", reason="is missing", snapshots=ids),
+        files=(replace(_file(), snapshots=ids),),
+    )
+    short, long = Page(), Page(verbose=1)
+    for page in (short, long):
+        check.show(page.output, report)
+
+    assert 2 == short.out.count("00000003, 00000004 and 4 more)")
+    assert 2 == long.out.count("00000007, 00000008)")
+
+
 PLAN = ScrubPlan(
     snapshots=2,
     needed=Totals(count=9, size=4096),
