@@ -92,6 +92,24 @@ def test_damage_is_named_file_by_file_told_to_hosts_and_healed_by_the_next_run(h
     assert 0 == home.run("restore", newest, "--target", home.folder / "back", *home.key).code
 
 
+def test_a_machine_that_is_only_a_keeper_scrubs_without_any_key_to_contents(home: Home) -> None:
+    keeper = home.machine("keeper-2")
+    place = ("-r", home.location, "--fingerprint", home.fingerprint)
+    keeper.ok("host", "enrol", "--here", "--keeper", "keeper-2", *place, *home.admin, *home.key)
+    spoil(packs(home)[0])
+
+    done = keeper.run("scrub", "--json")
+
+    assert (20, False, 1, []) == (
+        done.code,
+        done.summary["contents_opened"],
+        done.summary["log_entries"],
+        done.summary["hidden_snapshots"],
+    )
+    assert 2 == len(done.of_type("damage")[0]["snapshots"])
+    assert [] == done.of_type("damaged_file")
+
+
 def test_a_check_reads_shares_that_together_are_everything(home: Home) -> None:
     whole = home.json("check", "--read-data").summary
     shares = [

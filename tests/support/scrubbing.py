@@ -100,13 +100,13 @@ class Scrubber:
         with closing(Ledger(self.desk.folder)) as ledger:
             return {reading.name: reading for reading in ledger.readings()}
 
-    def proofs(self, since_ns: int = 0) -> dict[SessionId, Proof]:
+    def proofs(self, within_s: int = 86_400) -> dict[SessionId, Proof]:
         desk = self.desk
         with (
             closing(Ledger(desk.folder)) as ledger,
             gather(desk.backend, desk.trust, desk.keys.domain, desk.snapshots()) as references,
         ):
-            return proven(ledger, references, since_ns)
+            return proven(ledger, references, now_ns=self.clock.ns, within_s=within_s)
 
     def avoided(self) -> dict[str, str]:
         """Return what the log says of packs: the hash of each, and why it is avoided."""

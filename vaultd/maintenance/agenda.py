@@ -88,24 +88,29 @@ class Agenda:
     Args:
         references: What is needed.
         ledger: What was read.
+        now_ns: The time.
     """
 
-    def __init__(self, references: References, ledger: Ledger) -> None:
+    def __init__(self, references: References, ledger: Ledger, now_ns: int) -> None:
         self._db = references.db
         self._references = references
         self._ledger = ledger
         self._db.executescript(_SCHEMA)
-        self.refresh()
+        self.refresh(now_ns)
 
-    def refresh(self) -> None:
-        """Look into the ledger again; what is gone and not needed is dropped from it."""
+    def refresh(self, now_ns: int) -> None:
+        """Look into the ledger again; what is gone and not needed is dropped from it.
+
+        Readings of the future, noted when the clock was wrong, count as very old: nobody knows
+        when they were made, and they must not keep anything from being read for years.
+        """
         unknown = []
         self._db.execute("BEGIN")
         self._db.execute("DELETE FROM reading")
         for one in self._ledger.readings():
             done = self._db.execute(
                 "INSERT INTO reading SELECT id, ?, ? FROM object WHERE name=?",
-                (one.read_ns, one.result, one.name),
+                (one.read_ns if one.read_ns <= now_ns else 0, one.result, one.name),
             )
             if not done.rowcount and not one.name.startswith(layout.OUTCOMES):
                 unknown.append(one.name)
@@ -158,6 +163,7 @@ class Agenda:
         allowance: Allowance,
         now_ns: int,
         most_requests: Callable[[int], int],
+        shard: Share | None = None,
     ) -> None:
         """Choose what a scrub reads, the most urgent first.
 
@@ -166,10 +172,13 @@ class Agenda:
             allowance: How much may be read.
             now_ns: The time.
             most_requests: Returns how many requests an object of so many bytes may take.
+            shard: Only what one of several machines has to read.
         """
 
         def chosen() -> Iterator[tuple[int, int, str]]:
-            for number, _, size, read_ns, suspect in self._candidates(_BY_AGE):
+            for number, name, size, read_ns, suspect in self._candidates(_BY_AGE):
+                if not is_in(name, shard, lot=1):
+                    continue
                 due = why_due(read_ns, suspect=suspect, now_ns=now_ns, rule=rule)
                 if not allowance.take(due, size, most_requests(size)):
                     return
@@ -218,12 +227,16 @@ class Agenda:
             for name, size, found, result in rows
         ]
 
-    def age(self, since_ns: int) -> Age:
-        """Return what was read since an instant, and what is known of the rest."""
-        rows = self._db.execute("SELECT read_ns, max(need.size) AS size" + _NEEDED + " GROUP BY id")
+    def age(self, since_ns: int, shard: Share | None = None) -> Age:
+        """Return what was read since an instant, and what is known of the rest, in a shard."""
+        rows = self._db.execute(
+            "SELECT name, read_ns, max(need.size) AS size" + _NEEDED + " GROUP BY id"
+        )
         read = rest = rest_size = never = 0
         oldest_ns: int | None = None
-        for read_ns, size in rows:
+        for name, read_ns, size in rows:
+            if not is_in(name, shard, lot=1):
+                continue
             if read_ns is not None and read_ns >= since_ns:
                 read += size
                 continue
@@ -254,18 +267,21 @@ class Agenda:
         return found | dict.fromkeys(unreadable, Proof.DAMAGED)
 
 
-def proven(ledger: Ledger, references: References, since_ns: int) -> dict[SessionId, Proof]:
+def proven(
+    ledger: Ledger, references: References, *, now_ns: int, within_s: int
+) -> dict[SessionId, Proof]:
     """Return which snapshots are known to be good, for whoever decides what may go.
 
-    A snapshot is good when every pack that it needs is there and was read with a good result since
-    an instant; damaged when one is missing or was bad when it was last read; else it is unknown.
+    A snapshot is good when every pack that it needs is there and was lately read with a good
+    result; damaged when one is missing or was bad when it was last read; else it is unknown.
 
     Args:
         ledger: What was read.
         references: What live snapshots need, and what is there.
-        since_ns: Older readings do not count.
+        now_ns: The time.
+        within_s: Readings that are older, in seconds, do not count.
     """
-    return Agenda(references, ledger).proofs(since_ns)
+    return Agenda(references, ledger, now_ns).proofs(now_ns - within_s * 10**9)
 
 
 def _result(size: int, found: int | None, result: str | None) -> Result:

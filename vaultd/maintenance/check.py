@@ -139,7 +139,7 @@ class _Check:
         self._references = references
         self._ledger = ledger
         self._begun_ns = context.clock.now_ns()
-        self._agenda = Agenda(references, ledger)
+        self._agenda = Agenda(references, ledger, self._begun_ns)
         self._damages: list[Damage] = []
         self._bad: set[str] = set()
         self._read = 0
@@ -196,7 +196,7 @@ class _Check:
     def report(self, *, opened: bool) -> CheckReport:
         """Return what was found."""
         totals = self._references.totals()
-        self._agenda.refresh()
+        self._agenda.refresh(self._context.clock.now_ns())
         suspects = {bad.name for bad in self._agenda.bad()} - self._bad
         return CheckReport(
             snapshots=len(self._references.live),

@@ -31,6 +31,7 @@ from vaultd.maintenance.keeping import KeeperContext
 from vaultd.maintenance.ledger import Ledger, Spent
 from vaultd.maintenance.reading import ObjectReader
 from vaultd.maintenance.references import References, Totals, gather
+from vaultd.maintenance.subsets import Share
 from vaultd.policy.scrubbing import Allowance, ScrubRule, daily_share
 from vaultd.vault import layout
 from vaultd.vault.log import Keeper
@@ -70,11 +71,13 @@ class ScrubLimits(Struct, frozen=True, kw_only=True):
         rule: What is due, and what may be spent in a day.
         max_bytes: At most so much in this run; ``None``: what is left of the day.
         max_requests: At most so many requests in this run; likewise.
+        shard: Read only what one of several machines has to read; each has a ledger of its own.
     """
 
     rule: ScrubRule = ScrubRule()
     max_bytes: int | None = None
     max_requests: int | None = None
+    shard: Share | None = None
 
 
 class ScrubPlan(Struct, frozen=True, kw_only=True):
@@ -168,7 +171,7 @@ class Scrub:
         self._references = references
         self._findings = findings
         self._called_bad = frozenset(called_bad(context.looking.catalog.state()))
-        self._agenda = Agenda(references, ledger)
+        self._agenda = Agenda(references, ledger, context.looking.clock.now_ns())
         self._agenda.suspect(self._called_bad)
         self.plan = self._plan()
 
@@ -178,6 +181,7 @@ class Scrub:
         spent = self._ledger.spent(now_ns)
         needed = self._references.totals("")
         most = self._limits
+        size = needed.size // (1 if most.shard is None else most.shard.of)
         left = max(0, rule.bytes_per_day - spent.size)
         left_requests = max(0, rule.requests_per_day - spent.requests)
         allowance = Allowance(
@@ -185,19 +189,19 @@ class Scrub:
             requests=min(
                 left_requests, _NO_LIMIT if most.max_requests is None else most.max_requests
             ),
-            share=daily_share(needed.size, rule) - spent.size,
+            share=daily_share(size, rule) - spent.size,
             fresh=spent == Spent(),
         )
         opened = looking.keys is not None
         self._agenda.choose_due(
-            rule, allowance, now_ns, lambda size: most_requests(size, opened=opened)
+            rule, allowance, now_ns, lambda size: most_requests(size, opened=opened), most.shard
         )
         return ScrubPlan(
             snapshots=len(self._references.snapshots),
             needed=needed,
             spent=spent,
             planned=self._agenda.planned(),
-            days=needed.size / max(1, rule.bytes_per_day),
+            days=size / max(1, rule.bytes_per_day),
             rule=rule,
         )
 
@@ -230,7 +234,7 @@ class Scrub:
             files=files_of(looking, self._references, names),
             healed=tuple(sorted(good)),
             logged=self._tell(bad, good),
-            age=self._agenda.age(begun_ns - self._limits.rule.window_s * 10**9),
+            age=self._agenda.age(begun_ns - self._limits.rule.window_s * 10**9, self._limits.shard),
             hidden=tuple(snapshot.short_id for snapshot in self._references.hidden),
         )
 
@@ -243,7 +247,7 @@ class Scrub:
 
     def _heal(self) -> set[str]:
         """Have bad objects replaced, and read those that were: what is said is not enough."""
-        self._agenda.refresh()
+        self._agenda.refresh(self._context.looking.clock.now_ns())
         bad = {one.name: one.size for one in self._agenda.bad()}
         if not bad:
             return set()
@@ -254,7 +258,7 @@ class Scrub:
         reader = self._reader()
         wanted = [(name, bad[name]) for name in sorted(healed)]
         reader.read(wanted, count=len(wanted), size=sum(size for _, size in wanted))
-        self._agenda.refresh()
+        self._agenda.refresh(self._context.looking.clock.now_ns())
         return reader.done.good
 
     def _damages(self, bad: list[Bad]) -> tuple[Damage, ...]:

@@ -26,6 +26,7 @@ from vaultctl.looking import check_context, keeper_if_any
 from vaultctl.views import scrub as view
 from vaultd.core.units import parse_duration, parse_size
 from vaultd.maintenance.scrub import ScrubContext, ScrubLimits, planned_scrub
+from vaultd.maintenance.subsets import parse_share
 
 
 @make_command(__doc__)
@@ -34,6 +35,7 @@ from vaultd.maintenance.scrub import ScrubContext, ScrubLimits, planned_scrub
     "--max-requests", metavar="N", type=click.IntRange(min=1), help="Make at most so many requests."
 )
 @click.option("--window", metavar="TIME", help="Read everything once in this time: 30d.")
+@click.option("--shard", metavar="K/N", help="Read the share of one of several machines.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be read; read nothing.")
 def command(
     app: App,
@@ -41,6 +43,7 @@ def command(
     max_bytes: str | None,
     max_requests: int | None,
     window: str | None,
+    shard: str | None,
     dry_run: bool,
 ) -> int:
     """Scrub; see the module's docstring."""
@@ -51,6 +54,7 @@ def command(
         rule=rule,
         max_bytes=None if max_bytes is None else parse_size(max_bytes),
         max_requests=max_requests,
+        shard=None if shard is None else parse_share(shard),
     )
     with opened_list(app) as listed:
         context = ScrubContext(looking=check_context(app, listed), keeper=keeper_if_any(listed))
