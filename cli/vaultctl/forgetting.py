@@ -12,6 +12,7 @@ from vaultctl.choosing import named
 from vaultctl.context import App
 from vaultctl.keeping import Keeping
 from vaultctl.listing import Listed, opened_list
+from vaultctl.looking import health_of
 from vaultctl.text import plural
 from vaultctl.views import retention as view
 from vaultctl.views.snapshots import line
@@ -107,6 +108,7 @@ def forget_by_policy(app: App, keeping: Keeping, wanted: Filter, terms: Terms) -
             policy_of=lambda store: policy_for(config, store, keeping.table),
             min_age_days=context.trust.policy.min_age_days,
             pinned=frozenset(listed.catalog.pinned()),
+            health=health_of(app, listed),
         )
         now_ns = app.clock.now_ns()
         plan = plan_retention(context.backend, listed.snapshots, rules, now_ns)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from vaultctl.context import App
 from vaultctl.listing import Listed
-from vaultd.maintenance.check import CheckContext
+from vaultd.core.snapshot import Snapshot
+from vaultd.maintenance.check import CheckContext, known_health
+from vaultd.policy.seats import Health
 from vaultd.vault.log import Keeper
 
 
@@ -28,3 +32,13 @@ def keeper_if_any(listed: Listed) -> Keeper | None:
         return None
     held = listed.place.identity.keeper_keys()
     return Keeper(name=held.name, signer=held.signer)
+
+
+def health_of(app: App, listed: Listed) -> Callable[[Snapshot], Health]:
+    """Return what tells how a snapshot is, as far as scrubs and checks of this machine have seen.
+
+    A reading counts for two windows of the scrub: one that is late unsays nothing.
+    """
+    window_s = app.settings.config.scrub.rule().window_s
+    known = known_health(check_context(app, listed), listed.snapshots, 2 * window_s)
+    return lambda snapshot: known.get(snapshot.session, Health.UNKNOWN)

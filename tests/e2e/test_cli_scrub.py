@@ -92,6 +92,23 @@ def test_damage_is_named_file_by_file_told_to_hosts_and_healed_by_the_next_run(h
     assert 0 == home.run("restore", newest, "--target", home.folder / "back", *home.key).code
 
 
+def proven_good(home: Home) -> list[bool]:
+    """Tell of each snapshot whether rules keep it because it is proven good."""
+    verdicts = home.json("forget", "--dry-run", "--keep-last", "1").of_type("verdict")
+    return ["proven good" in " ".join(verdict["reasons"]) for verdict in verdicts]
+
+
+def test_rules_know_what_a_scrub_has_proven(home: Home) -> None:
+    before = proven_good(home)
+    home.ok("scrub")
+    after = proven_good(home)
+    newest = max(packs(home), key=lambda path: int(path.parent.name))
+    spoil(newest)
+    home.run("check", "--read-data")
+
+    assert ([False, False], [True, True], [True, False]) == (before, after, proven_good(home))
+
+
 def test_a_machine_that_is_only_a_keeper_scrubs_without_any_key_to_contents(home: Home) -> None:
     keeper = home.machine("keeper-2")
     place = ("-r", home.location, "--fingerprint", home.fingerprint)

@@ -17,8 +17,8 @@ from vaultd.backends.local import LocalBackend
 from vaultd.backends.memory import MemoryBackend
 from vaultd.backends.wrappers.forwarding import Forwarding
 from vaultd.core.snapshot import Kind, Snapshot
-from vaultd.maintenance.agenda import Proof
 from vaultd.maintenance.scrub import ScrubReport
+from vaultd.policy.seats import Health
 from vaultd.vault import layout
 
 DAMAGE: dict[str, Callable[[bytes], bytes | None]] = {
@@ -116,7 +116,7 @@ def test_what_a_keeper_deletes_while_others_read_is_no_damage(tmp_path: Path) ->
         report = scrubber.run()
 
         assert ((), (), {}) == (report.damages, report.files, scrubber.avoided())
-        assert {scene.seen[2][0].session: Proof.GOOD} == scrubber.proofs()
+        assert {scene.seen[2][0].session: Health.GOOD} == scrubber.proofs()
 
 
 def test_a_check_does_not_mind_what_a_keeper_deletes_meanwhile_either(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_host_stores_again_what_a_scrub_has_found_damaged(tmp_path: Path, dama
     assert 0 == after.logged
 
 
-def expect_proofs(scrubber: Scrubber, scene: Scene, *expected: Proof) -> None:
+def expect_proofs(scrubber: Scrubber, scene: Scene, *expected: Health) -> None:
     found = scrubber.proofs()
     assert list(expected) == [found[snapshot.session] for snapshot, _ in scene.seen]
 
@@ -168,10 +168,10 @@ def test_what_is_proven_follows_damage_and_what_was_stored_again(tmp_path: Path)
     name = pack_of(scene, scene.seen[1][0])
     replace_object(scene.backend, name, None)
     scrubber.run()
-    expect_proofs(scrubber, scene, Proof.GOOD, Proof.DAMAGED)
+    expect_proofs(scrubber, scene, Health.GOOD, Health.DAMAGED)
 
     scene.back_up(Kind.INCREMENTAL)
-    expect_proofs(scrubber, scene, Proof.GOOD, Proof.DAMAGED, Proof.UNKNOWN)
+    expect_proofs(scrubber, scene, Health.GOOD, Health.DAMAGED, Health.UNKNOWN)
     scrubber.run()
 
-    expect_proofs(scrubber, scene, Proof.GOOD, Proof.DAMAGED, Proof.GOOD)
+    expect_proofs(scrubber, scene, Health.GOOD, Health.DAMAGED, Health.GOOD)

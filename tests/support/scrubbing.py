@@ -11,7 +11,7 @@ from tests.support.vaults import Desk, Scene
 from vaultd.backends.base import Backend
 from vaultd.core.events import ignore
 from vaultd.core.snapshot import SessionId
-from vaultd.maintenance.agenda import Proof, proven
+from vaultd.maintenance.agenda import proven
 from vaultd.maintenance.check import CheckContext
 from vaultd.maintenance.ledger import Ledger, Reading
 from vaultd.maintenance.references import gather
@@ -25,6 +25,7 @@ from vaultd.maintenance.scrub import (
     heal_nothing,
     planned_scrub,
 )
+from vaultd.policy.seats import Health
 from vaultd.vault.log import Keeper
 
 DAY_NS = 86_400 * 10**9
@@ -100,7 +101,7 @@ class Scrubber:
         with closing(Ledger(self.desk.folder)) as ledger:
             return {reading.name: reading for reading in ledger.readings()}
 
-    def proofs(self, within_s: int = 86_400) -> dict[SessionId, Proof]:
+    def proofs(self, within_s: int = 86_400) -> dict[SessionId, Health]:
         desk = self.desk
         with (
             closing(Ledger(desk.folder)) as ledger,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from enum import StrEnum
 
 from msgspec import Struct
 
@@ -13,6 +12,7 @@ from vaultd.maintenance.ledger import Ledger, Result
 from vaultd.maintenance.references import References
 from vaultd.maintenance.subsets import Amount, Ratio, Sample, Share, is_in
 from vaultd.policy.scrubbing import Allowance, Due, ScrubRule, why_due
+from vaultd.policy.seats import Health
 from vaultd.vault import layout
 
 _SCHEMA = """
@@ -38,14 +38,6 @@ _NEEDED = " FROM object JOIN need ON need.object=id LEFT JOIN reading ON reading
 
 Candidate = tuple[int, str, int, int | None, bool]
 """Number, name and bytes of an object, when it was read last, and whether it is suspect."""
-
-
-class Proof(StrEnum):
-    """What is known of the packs of a snapshot."""
-
-    GOOD = "good"
-    DAMAGED = "damaged"
-    UNKNOWN = "unknown"
 
 
 class Bad(Struct, frozen=True, kw_only=True):
@@ -247,11 +239,11 @@ class Agenda:
                 oldest_ns = read_ns if oldest_ns is None else min(oldest_ns, read_ns)
         return Age(read=read, rest=rest, rest_size=rest_size, never=never, oldest_ns=oldest_ns)
 
-    def proofs(self, since_ns: int) -> dict[SessionId, Proof]:
+    def health(self, since_ns: int) -> dict[SessionId, Health]:
         """Return what is known of every snapshot by readings since an instant."""
-        found = dict.fromkeys((one.session for one in self._references.live), Proof.GOOD)
+        found = dict.fromkeys((one.session for one in self._references.live), Health.GOOD)
         hidden = {snapshot.session for snapshot in self._references.hidden}
-        found |= dict.fromkeys(hidden, Proof.UNKNOWN)
+        found |= dict.fromkeys(hidden, Health.UNKNOWN)
         rows = self._db.execute(
             "SELECT snapshot, max(object.size IS NULL OR object.size<>need.size"
             " OR result IN (?,?)), max(read_ns IS NULL OR read_ns<?)"
@@ -262,14 +254,14 @@ class Agenda:
         for number, is_bad, is_old in rows:
             session = self._references.snapshots[number].session
             if is_bad or is_old:
-                found[session] = Proof.DAMAGED if is_bad else Proof.UNKNOWN
+                found[session] = Health.DAMAGED if is_bad else Health.UNKNOWN
         unreadable = (one.snapshot.session for one in self._references.unreadable)
-        return found | dict.fromkeys(unreadable, Proof.DAMAGED)
+        return found | dict.fromkeys(unreadable, Health.DAMAGED)
 
 
 def proven(
     ledger: Ledger, references: References, *, now_ns: int, within_s: int
-) -> dict[SessionId, Proof]:
+) -> dict[SessionId, Health]:
     """Return which snapshots are known to be good, for whoever decides what may go.
 
     A snapshot is good when every pack that it needs is there and was lately read with a good
@@ -281,7 +273,7 @@ def proven(
         now_ns: The time.
         within_s: Readings that are older, in seconds, do not count.
     """
-    return Agenda(references, ledger, now_ns).proofs(now_ns - within_s * 10**9)
+    return Agenda(references, ledger, now_ns).health(now_ns - within_s * 10**9)
 
 
 def _result(size: int, found: int | None, result: str | None) -> Result:

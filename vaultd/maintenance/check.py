@@ -5,7 +5,7 @@ What is wrong is returned, not raised; an error means that it could not be looke
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -15,12 +15,13 @@ from vaultd.backends.base import Backend
 from vaultd.core.clock import Clock
 from vaultd.core.events import Advanced, Observer, PhaseStarted
 from vaultd.core.snapshot import SessionId, Snapshot
-from vaultd.maintenance.agenda import Age, Agenda
+from vaultd.maintenance.agenda import Age, Agenda, proven
 from vaultd.maintenance.harm import HarmedFile, harmed_files
 from vaultd.maintenance.ledger import Ledger, Reading, Result
 from vaultd.maintenance.reading import ObjectReader, ReadingContext
 from vaultd.maintenance.references import References, gather
 from vaultd.maintenance.subsets import Sample
+from vaultd.policy.seats import Health
 from vaultd.vault import layout, receipts
 from vaultd.vault.catalog import Catalog, KeyFinder
 from vaultd.vault.keyring import ReadKeys
@@ -210,6 +211,26 @@ class _Check:
             age=self._agenda.age(self._begun_ns),
             suspects=tuple(sorted(suspects)),
         )
+
+
+def known_health(
+    context: CheckContext, snapshots: Sequence[Snapshot], within_s: int
+) -> dict[SessionId, Health]:
+    """Return what this machine has learned of snapshots by reading what they need.
+
+    Args:
+        context: What checking needs.
+        snapshots: The live ones, oldest first.
+        within_s: Readings that are older, in seconds, do not count.
+
+    Raises:
+        StorageError: The backend does not answer.
+    """
+    with closing(Ledger(context.folder)) as ledger:
+        if next(ledger.readings(), None) is None:
+            return {}  # nothing was ever read here: no root needs to be looked at
+        with gather(context.backend, context.trust, context.find_keys, snapshots) as references:
+            return proven(ledger, references, now_ns=context.clock.now_ns(), within_s=within_s)
 
 
 def leave_out_forgotten(context: CheckContext, references: References) -> None:

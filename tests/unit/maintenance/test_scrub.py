@@ -15,11 +15,11 @@ from vaultd.backends.memory import MemoryBackend
 from vaultd.backends.wrappers.forwarding import Forwarding
 from vaultd.core.errors import StorageUnavailableError
 from vaultd.core.snapshot import Kind
-from vaultd.maintenance.agenda import Proof
 from vaultd.maintenance.ledger import Result
 from vaultd.maintenance.scrub import ScrubLimits
 from vaultd.maintenance.subsets import Share
 from vaultd.policy.scrubbing import Due, ScrubRule
+from vaultd.policy.seats import Health
 from vaultd.vault import layout
 
 
@@ -133,9 +133,9 @@ def test_readings_of_the_future_keep_nothing_from_being_read(scene: Scene) -> No
     scrubber.run()
     scrubber.clock.ns -= 4000 * DAY_NS
 
-    assert [Proof.UNKNOWN] * 2 == proofs(scrubber, scene)
+    assert [Health.UNKNOWN] * 2 == proofs(scrubber, scene)
     assert len(needed(scene)) == scrubber.run().objects
-    assert [Proof.GOOD] * 2 == proofs(scrubber, scene)
+    assert [Health.GOOD] * 2 == proofs(scrubber, scene)
 
 
 def test_several_machines_share_the_work(scene: Scene) -> None:
@@ -361,23 +361,23 @@ def test_what_is_healed_is_read_before_it_is_called_good(scene: Scene) -> None:
 # What is proven
 
 
-def proofs(scrubber: Scrubber, scene: Scene) -> list[Proof]:
+def proofs(scrubber: Scrubber, scene: Scene) -> list[Health]:
     found = scrubber.proofs()
     return [found[snapshot.session] for snapshot, _ in scene.seen]
 
 
 def test_a_snapshot_is_good_when_all_its_packs_were_read_lately(scene: Scene) -> None:
     scrubber = scrubber_of(scene)
-    assert [Proof.UNKNOWN] * 2 == proofs(scrubber, scene)
+    assert [Health.UNKNOWN] * 2 == proofs(scrubber, scene)
     scrubber.run()
-    assert [Proof.GOOD] * 2 == proofs(scrubber, scene)
+    assert [Health.GOOD] * 2 == proofs(scrubber, scene)
     scrubber.clock.ns += 2 * DAY_NS
-    assert [Proof.UNKNOWN] * 2 == proofs(scrubber, scene)
+    assert [Health.UNKNOWN] * 2 == proofs(scrubber, scene)
     scrubber.clock.ns -= 2 * DAY_NS
     scene.back_up(Kind.INCREMENTAL)
-    assert [Proof.GOOD, Proof.GOOD, Proof.UNKNOWN] == proofs(scrubber, scene)
+    assert [Health.GOOD, Health.GOOD, Health.UNKNOWN] == proofs(scrubber, scene)
     replace_object(scene.backend, pack_of(scene, 1), None)
-    assert [Proof.GOOD, Proof.DAMAGED, Proof.DAMAGED] == proofs(scrubber, scene)
+    assert [Health.GOOD, Health.DAMAGED, Health.DAMAGED] == proofs(scrubber, scene)
 
 
 def test_objects_that_nobody_needs_any_more_are_dropped_from_the_ledger(scene: Scene) -> None:
