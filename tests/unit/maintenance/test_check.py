@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
+from tests.support.scrubbing import replace_object
 from tests.support.vaults import Desk, Scene
 from vaultd.backends.memory import MemoryBackend
 from vaultd.core.clock import SystemClock
 from vaultd.core.events import Advanced, Event, PhaseStarted
 from vaultd.core.snapshot import Kind
-from vaultd.maintenance.check import CheckContext, check
+from vaultd.maintenance.check import CheckContext, CheckReport, check, known_health
+from vaultd.maintenance.ledger import Ledger, Result
+from vaultd.maintenance.subsets import Sample, parse_share, parse_subset
+from vaultd.policy.seats import Health
 from vaultd.vault import layout
 from vaultd.vault.bundles import DomainKeys
 
@@ -141,3 +145,75 @@ def test_a_root_that_was_replaced_after_it_was_seen_is_another_object(scene: Sce
     reasons = {damage.reason for damage in desk.check().damages if damage.name == first}
 
     assert "is another object than the one that was committed" in reasons
+
+
+# What is read, and what is remembered
+
+
+def sample(subset: str | None = None, shard: str | None = None) -> Sample:
+    return Sample(
+        subset=None if subset is None else parse_subset(subset),
+        shard=None if shard is None else parse_share(shard),
+        random=bytes,
+    )
+
+
+def objects(scene: Scene) -> dict[str, int]:
+    prefixes = layout.PACKS, layout.PARTS
+    return {info.name: info.size for one in prefixes for info in scene.backend.list(one)}
+
+
+def test_what_a_check_reads_is_in_the_ledger(scene: Scene) -> None:
+    desk = scene.new_desk()
+    with context_of(desk, []) as context:
+        unread = check(context)
+        report = check(context, read_data=True)
+        again = check(context)
+
+    with closing(Ledger(desk.folder)) as ledger:
+        readings = {one.name: one for one in ledger.readings()}
+        spent = ledger.spent(context.clock.now_ns())
+    assert {(Result.GOOD, True)} == {
+        (one.result, one.opened) for name, one in readings.items() if name.startswith(layout.PACKS)
+    }
+    roots = {layout.outcome(snapshot.session) for snapshot, _ in scene.seen}
+    assert roots | set(objects(scene)) == set(readings)
+    assert sum(objects(scene).values()) == spent.size == report.age.read
+    assert (len(objects(scene)), 0) == (unread.age.never, report.age.rest)
+    assert (0, len(objects(scene))) == (again.age.never, again.age.rest)
+
+
+@pytest.mark.parametrize("subset", ["1%", "1", "30K"])
+def test_a_sample_reads_until_it_has_enough_and_the_rest_is_told(scene: Scene, subset: str) -> None:
+    with context_of(scene.new_desk(), []) as context:
+        reads: list[CheckReport] = []
+        while not reads or reads[-1].age.never:
+            reads.append(check(context, read_data=True, sample=sample(subset)))
+
+    sizes = objects(scene)
+    assert len(reads) <= len(sizes)
+    assert all(0 < report.read < sum(sizes.values()) for report in reads)
+    assert [0] == [report.age.never for report in reads[-1:]]
+
+
+def test_what_was_bad_and_is_not_read_again_is_suspect(scene: Scene) -> None:
+    name = max(objects(scene).items(), key=lambda item: item[1])[0]
+    before = replace_object(scene.backend, name, bytes(objects(scene)[name]))
+    with context_of(scene.new_desk(), []) as context:
+        found = check(context, read_data=True)
+        plain = check(context)
+        replace_object(scene.backend, name, before)
+        healed = check(context, read_data=True)
+
+    assert [(name,)] == [(one.name,) for one in found.damages]
+    assert ((), ((name,), ())) == (found.suspects, (plain.suspects, plain.damages))
+    assert ((), ()) == (healed.suspects, healed.damages)
+
+
+def test_nothing_is_known_of_snapshots_before_anything_was_read(scene: Scene) -> None:
+    desk = scene.new_desk()
+    snapshots = desk.snapshots()
+    with context_of(desk, []) as context:
+        assert {} == known_health(context, snapshots, 60)
+        check(context, read_data=True)
+        assert {Health.GOOD} == set(known_health(context, snapshots, 60).values())
