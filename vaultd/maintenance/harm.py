@@ -17,9 +17,11 @@ from vaultd.core.errors import (
     IntegrityError,
     NoMatchingKeyError,
     ObjectNotFoundError,
+    StorageError,
 )
 from vaultd.core.snapshot import Snapshot
 from vaultd.format.tree import Block
+from vaultd.maintenance.reading import concerns_object
 from vaultd.vault import layout
 from vaultd.vault.proving import chunks_of
 from vaultd.vault.reader import DATA, ReadContext, SnapshotReader
@@ -121,7 +123,9 @@ class _Search:
         try:
             for block in reader.blocks_of(at, self._decompressor):
                 yield from self._in_block(reader, block)
-        except IntegrityError as error:
+        except (IntegrityError, StorageError) as error:
+            if isinstance(error, StorageError) and not concerns_object(error):
+                raise
             yield _Found(reader.meta.tree[at].first_path, error.message, is_listing=True)
 
     def _in_block(self, reader: SnapshotReader, block: Block) -> Iterator[_Found]:
@@ -148,5 +152,9 @@ class _Search:
             try:
                 reader.read_chunk(chunk_id, DATA, self._decompressor)
             except CorruptObjectError as error:
+                self._reasons[key] = error.message
+            except StorageError as error:
+                if not concerns_object(error):
+                    raise
                 self._reasons[key] = error.message
         return self._reasons[key]

@@ -12,7 +12,7 @@ from vaultd.backends.base import Backend
 from vaultd.backends.wrappers.counting import Counting
 from vaultd.compression import Decompressor
 from vaultd.core.clock import Clock
-from vaultd.core.errors import IntegrityError, ObjectNotFoundError
+from vaultd.core.errors import IntegrityError, ObjectNotFoundError, StorageError
 from vaultd.core.events import Observer, PhaseStarted
 from vaultd.maintenance.ledger import Ledger, Reading, Result, Spent
 from vaultd.pipeline.reporting import Progress
@@ -135,4 +135,17 @@ class ObjectReader:
             return Result.LOST, error.message
         except IntegrityError as error:
             return Result.DAMAGED, error.message
+        except StorageError as error:
+            if not concerns_object(error):
+                raise
+            self._context.backend.head(layout.VAULT)  # or the whole disk is gone
+            return Result.DAMAGED, error.message
         return Result.GOOD, ""
+
+
+def concerns_object(error: StorageError) -> bool:
+    """Tell whether an error says that one object cannot be read, as on a bad sector of a disk.
+
+    That the backend does not answer or refuses to is no word on the object.
+    """
+    return type(error) is StorageError

@@ -10,10 +10,10 @@ import pytest
 
 from tests.support.scrubbing import DAY_NS, Scrubber, replace_object, scrubber_of
 from tests.support.vaults import Scene
-from vaultd.backends.base import Backend
+from vaultd.backends.base import Backend, ObjectInfo
 from vaultd.backends.memory import MemoryBackend
 from vaultd.backends.wrappers.forwarding import Forwarding
-from vaultd.core.errors import StorageUnavailableError
+from vaultd.core.errors import StorageError, StorageUnavailableError
 from vaultd.core.snapshot import Kind
 from vaultd.maintenance.ledger import Result
 from vaultd.maintenance.scrub import ScrubLimits
@@ -50,6 +50,29 @@ class Watched(Forwarding):
                 self.flipped.remove(name)
                 return bytes(len(found))
         return found
+
+
+class Unreadable(Forwarding):
+    """Cannot read objects whose names begin in some way, as a disk with bad sectors.
+
+    Args:
+        inner: The honest backend.
+        prefix: See above.
+    """
+
+    def __init__(self, inner: Backend, prefix: str) -> None:
+        super().__init__(inner)
+        self.prefix = prefix
+
+    def get(self, name: str, *, offset: int = 0, length: int | None = None) -> bytes:
+        if name.startswith(self.prefix):
+            raise StorageError("input/output error")
+        return super().get(name, offset=offset, length=length)
+
+    def head(self, name: str) -> ObjectInfo:
+        if name.startswith(self.prefix):
+            raise StorageError("input/output error")
+        return super().head(name)
 
 
 @pytest.fixture
@@ -306,6 +329,30 @@ def test_bytes_flipped_on_the_way_are_no_damage(scene: Scene) -> None:
 
     assert ((), 0) == (report.damages, report.logged)
     assert not watched.flipped
+
+
+@pytest.mark.parametrize("opens", [False, True])
+def test_a_bad_sector_is_damage_of_one_object_and_ends_nothing(scene: Scene, opens: bool) -> None:
+    name = pack_of(scene, 1)
+    scrubber = scrubber_of(scene, Unreadable(scene.backend, name), opens=opens)
+
+    report = scrubber.run()
+
+    assert [(name, "input/output error")] == [(one.name, one.reason) for one in report.damages]
+    assert len(needed(scene)) == report.objects
+    assert {sha256_in(name): "damaged"} == scrubber.avoided()
+    assert opens == bool(report.files)
+
+
+def test_a_disk_that_is_gone_is_no_damage(scene: Scene) -> None:
+    backend = Unreadable(scene.backend, layout.PACKS)
+    scrubber = scrubber_of(scene, backend)
+    with scrubber.planned(ScrubLimits()) as scrub:
+        backend.prefix = ""
+        with pytest.raises(StorageError):
+            scrub.execute()
+
+    assert {} == scrubber_of(scene).avoided()
 
 
 def test_with_a_recovery_key_exactly_the_files_are_named(scene: Scene) -> None:
