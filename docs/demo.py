@@ -202,7 +202,7 @@ def examine(stage: Stage) -> None:
         file.write(bytes([byte ^ 1]))
     stage.tell("One bit of one pack in the copy is turned over.")
     stage.run("vaultctl check --read-data -r damaged", expect=20)
-    stage.right("one wrong bit is found, and the snapshots that need it are named")
+    stage.right("one wrong bit is found, and the snapshots and files that it costs are named")
 
 
 def _stage(folder: Path) -> Stage:
