@@ -98,13 +98,13 @@ class Scrubber:
             return scrub.execute()
 
     def readings(self) -> dict[str, Reading]:
-        with closing(Ledger(self.desk.folder)) as ledger:
+        with closing(Ledger(self.desk.folder, self.desk.backend.location)) as ledger:
             return {reading.name: reading for reading in ledger.readings()}
 
     def proofs(self, within_s: int = 86_400) -> dict[SessionId, Health]:
         desk = self.desk
         with (
-            closing(Ledger(desk.folder)) as ledger,
+            closing(Ledger(desk.folder, desk.backend.location)) as ledger,
             gather(desk.backend, desk.trust, desk.keys.domain, desk.snapshots()) as references,
         ):
             return proven(ledger, references, now_ns=self.clock.ns, within_s=within_s)

@@ -120,7 +120,7 @@ def check(
     findings = context.catalog.refresh(context.backend, context.trust, context.find_keys)
     snapshots = context.catalog.snapshots(context.trust, context.find_keys)
     with (
-        closing(Ledger(context.folder)) as ledger,
+        closing(Ledger(context.folder, context.backend.location)) as ledger,
         gather(context.backend, context.trust, context.find_keys, snapshots) as references,
     ):
         run = _Check(context, references, ledger)
@@ -226,7 +226,7 @@ def known_health(
     Raises:
         StorageError: The backend does not answer.
     """
-    with closing(Ledger(context.folder)) as ledger:
+    with closing(Ledger(context.folder, context.backend.location)) as ledger:
         if next(ledger.readings(), None) is None:
             return {}  # nothing was ever read here: no root needs to be looked at
         with gather(context.backend, context.trust, context.find_keys, snapshots) as references:

@@ -1,4 +1,4 @@
-"""When each object was last read, and what came of it: one file in the state folder.
+"""When each object was last read, and what came of it: a file for each place in the state folder.
 
 Proving that a backup is whole means reading it, and reading costs money and time. The ledger
 remembers what was read, so that nothing is read twice before everything was read once. It is
@@ -15,10 +15,10 @@ from pathlib import Path
 from msgspec import Struct
 
 from vaultd.core.snapshot import SessionId
+from vaultd.crypto import hashing
 from vaultd.vault import layout
 from vaultd.vault.local_db import open_database, transaction
 
-_FILE = "readings.sqlite"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS reading (
   kind INTEGER NOT NULL, host TEXT NOT NULL, seq INTEGER NOT NULL, sha256 BLOB NOT NULL,
@@ -73,17 +73,18 @@ class Spent(Struct, frozen=True, kw_only=True):
 
 
 class Ledger:
-    """The readings of one vault by one machine; every method may be called from any thread.
+    """The readings of one vault at one place; every method may be called from any thread.
 
     Args:
         folder: The state folder of the vault.
+        location: The place: what was read of a copy says nothing of the vault.
 
     Raises:
         StorageError: The file cannot be used.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / _FILE
+    def __init__(self, folder: Path, location: str) -> None:
+        self._path = folder / f"ledger-{hashing.sha256(location.encode()).hex()[:8]}.sqlite"
         self._db = open_database(self._path, _SCHEMA, _VERSION)
         self._lock = threading.Lock()
 

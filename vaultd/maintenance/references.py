@@ -16,7 +16,7 @@ from vaultd.backends.base import Backend
 from vaultd.core.errors import CorruptObjectError, IntegrityError, ObjectNotFoundError
 from vaultd.core.snapshot import SessionId, Snapshot
 from vaultd.crypto import hashing
-from vaultd.format.session import PartRef, RootBody, pack_refs
+from vaultd.format.session import RootBody
 from vaultd.vault import layout, roots
 from vaultd.vault.catalog import KeyFinder
 from vaultd.vault.keyring import ListingKeys
@@ -250,11 +250,4 @@ def _needs(
     if not isinstance(root, RootBody):
         raise CorruptObjectError("is no snapshot")
     refs = roots.open_refs(root, keys.index_key)
-    for ref in pack_refs(refs, what=layout.outcome(session)):
-        yield layout.pack(SessionId(host=session.host, seq=ref.seq), ref.sha256), ref.size
-    for part in refs.parts:
-        yield _part_name(session.host, part), part.size
-
-
-def _part_name(host: str, part: PartRef) -> str:
-    return layout.part(SessionId(host=host, seq=part.seq), part.sha256)
+    yield from roots.needed(root, refs)

@@ -143,7 +143,7 @@ def planned_scrub(context: ScrubContext, limits: ScrubLimits) -> Iterator[Scrub]
     findings = looking.catalog.refresh(looking.backend, looking.trust, looking.find_keys)
     snapshots = looking.catalog.snapshots(looking.trust, looking.find_keys)
     with ExitStack() as stack:
-        ledger = stack.enter_context(closing(Ledger(looking.folder)))
+        ledger = stack.enter_context(closing(Ledger(looking.folder, looking.backend.location)))
         references = stack.enter_context(
             gather(looking.backend, looking.trust, looking.find_keys, snapshots)
         )

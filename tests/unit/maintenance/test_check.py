@@ -170,7 +170,7 @@ def test_what_a_check_reads_is_in_the_ledger(scene: Scene) -> None:
         report = check(context, read_data=True)
         again = check(context)
 
-    with closing(Ledger(desk.folder)) as ledger:
+    with closing(Ledger(desk.folder, desk.backend.location)) as ledger:
         readings = {one.name: one for one in ledger.readings()}
         spent = ledger.spent(context.clock.now_ns())
     assert {(Result.GOOD, True)} == {

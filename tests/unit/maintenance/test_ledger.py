@@ -21,7 +21,7 @@ ROOT = layout.outcome(SESSION)
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with closing(Ledger(tmp_path)) as ledger:
+    with closing(Ledger(tmp_path, "here")) as ledger:
         yield ledger
 
 
@@ -42,7 +42,7 @@ def test_the_last_reading_of_an_object_counts(ledger: Ledger, name: str) -> None
 
 def test_another_process_sees_it_at_once(ledger: Ledger, tmp_path: Path) -> None:
     ledger.note([good(PACK), good(ROOT)], Spent(size=9, requests=2))
-    with closing(Ledger(tmp_path)) as other:
+    with closing(Ledger(tmp_path, "here")) as other:
         assert {PACK, ROOT} == {reading.name for reading in other.readings()}
         assert Spent(size=9, requests=2) == other.spent(NOW_NS)
 
@@ -63,9 +63,15 @@ def test_objects_that_are_gone_are_dropped(ledger: Ledger) -> None:
 
 
 def test_a_damaged_ledger_is_begun_anew(tmp_path: Path) -> None:
-    with closing(Ledger(tmp_path)) as ledger:
+    with closing(Ledger(tmp_path, "here")) as ledger:
         ledger.note([good()])
-    file = next(tmp_path.glob("readings.sqlite"))
+    file = next(tmp_path.glob("ledger-*.sqlite"))
     file.write_bytes(b"rubbish" * 4096)
-    with closing(Ledger(tmp_path)) as ledger:
+    with closing(Ledger(tmp_path, "here")) as ledger:
         assert [] == list(ledger.readings())
+
+
+def test_what_was_read_at_one_place_says_nothing_of_another(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.note([good()], Spent(size=9, requests=1))
+    with closing(Ledger(tmp_path, "there")) as other:
+        assert ([], Spent()) == (list(other.readings()), other.spent(NOW_NS))
