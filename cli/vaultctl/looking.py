@@ -9,7 +9,9 @@ from vaultctl.listing import Listed
 from vaultd.core.snapshot import Snapshot
 from vaultd.maintenance.check import CheckContext, known_health
 from vaultd.policy.seats import Health
+from vaultd.vault import readings
 from vaultd.vault.log import Keeper
+from vaultd.vault.readings import Reading
 
 
 def check_context(app: App, listed: Listed) -> CheckContext:
@@ -32,6 +34,20 @@ def keeper_if_any(listed: Listed) -> Keeper | None:
         return None
     held = listed.place.identity.keeper_keys()
     return Keeper(name=held.name, signer=held.signer)
+
+
+def remember_reading(listed: Listed, at_ns: int | None, errors: int) -> None:
+    """Remember when everything at a place was read, for those who count copies.
+
+    Args:
+        listed: The vault.
+        at_ns: Since when; ``None``: not everything was ever read.
+        errors: Damaged objects.
+    """
+    if at_ns is not None:
+        place = listed.place
+        found = Reading(at_ns=at_ns, errors=errors)
+        readings.record(place.identity.folder, place.backend.location, found)
 
 
 def health_of(app: App, listed: Listed) -> Callable[[Snapshot], Health]:

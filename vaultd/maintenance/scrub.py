@@ -114,6 +114,8 @@ class ScrubReport(Struct, frozen=True, kw_only=True):
         healed: Objects that were bad and are good again.
         logged: Entries appended to the log for hosts; ``None``: this machine is no keeper.
         age: What was read within the window, and what is known of the rest.
+        all_read_ns: Everything needed was read since this instant or later; ``None``: something
+            never was.
         hidden: Short ids of snapshots whose keys were not at hand.
     """
 
@@ -127,6 +129,7 @@ class ScrubReport(Struct, frozen=True, kw_only=True):
     healed: tuple[str, ...]
     logged: int | None
     age: Age
+    all_read_ns: int | None
     hidden: tuple[str, ...]
 
 
@@ -235,8 +238,13 @@ class Scrub:
             healed=tuple(sorted(good)),
             logged=self._tell(bad, good),
             age=self._agenda.age(begun_ns - self._limits.rule.window_s * 10**9, self._limits.shard),
+            all_read_ns=self._all_read_ns(),
             hidden=tuple(snapshot.short_id for snapshot in self._references.hidden),
         )
+
+    def _all_read_ns(self) -> int | None:
+        whole = self._agenda.age(_NO_LIMIT)
+        return None if whole.never or self._references.hidden else whole.oldest_ns
 
     def _reader(self) -> ObjectReader:
         context = self._context

@@ -19,13 +19,11 @@ from vaultctl.command import command as make_command
 from vaultctl.context import App
 from vaultctl.exit_codes import DAMAGE, OK
 from vaultctl.listing import opened_list
-from vaultctl.looking import check_context
+from vaultctl.looking import check_context, remember_reading
 from vaultctl.views import check as view
 from vaultd.core.errors import ConfigError
 from vaultd.maintenance.check import check
 from vaultd.maintenance.subsets import Sample, parse_share, parse_subset
-from vaultd.vault import readings
-from vaultd.vault.readings import Reading
 from vaultd.wiring.system import system_random
 
 
@@ -42,11 +40,9 @@ def command(app: App, *, read_data: bool, subset: str | None, shard: str | None)
             hint="Give --read-data too.",
         )
     with opened_list(app) as listed:
-        context = check_context(app, listed)
-        report = check(context, read_data=read_data, sample=sample)
+        report = check(check_context(app, listed), read_data=read_data, sample=sample)
         if read_data and sample is None:
-            found = Reading(at_ns=app.clock.now_ns(), errors=len(report.damages))
-            readings.record(context.folder, context.backend.location, found)
+            remember_reading(listed, app.clock.now_ns(), len(report.damages))
     view.show(app.output, report)
     return DAMAGE if report.damages else OK
 

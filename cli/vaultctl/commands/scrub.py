@@ -22,7 +22,7 @@ from vaultctl.command import command as make_command
 from vaultctl.context import App
 from vaultctl.exit_codes import DAMAGE, OK
 from vaultctl.listing import opened_list
-from vaultctl.looking import check_context, keeper_if_any
+from vaultctl.looking import check_context, keeper_if_any, remember_reading
 from vaultctl.views import scrub as view
 from vaultd.core.units import parse_duration, parse_size
 from vaultd.maintenance.scrub import ScrubContext, ScrubLimits, planned_scrub
@@ -63,5 +63,6 @@ def command(
                 view.show_plan(app.output, scrub.plan)
                 return OK
             report = scrub.execute()
+        remember_reading(listed, report.all_read_ns, len(report.damages))
     view.show(app.output, report)
     return DAMAGE if report.damages else OK

@@ -120,6 +120,7 @@ def test_the_first_run_reads_everything_the_newest_first_and_the_next_one_nothin
     assert [(Due.NEW, len(expected))] == [(one.due, one.count) for one in first.plan.planned]
     assert (len(expected), sum(needed(scene).values())) == (first.objects, first.read)
     assert (0, 0, 0) == (second.objects, second.requests, second.age.rest)
+    assert scrubber.clock.ns == first.all_read_ns == second.all_read_ns
     roots = {layout.outcome(snapshot.session) for snapshot, _ in scene.seen}
     assert set(expected) | roots == set(scrubber.readings())
 
@@ -207,6 +208,7 @@ def test_bytes_of_a_day_are_remembered_across_runs(scene: Scene) -> None:
     assert (0, 0) == (second.objects, second.requests)
     assert 1_200_000 < third.read <= 1_900_000
     assert first.read == second.plan.spent.size
+    assert first.all_read_ns is None
 
 
 @pytest.mark.parametrize("opens", [False, True])

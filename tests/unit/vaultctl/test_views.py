@@ -210,6 +210,7 @@ def _scrubbed(**fields: object) -> ScrubReport:
         healed=(),
         logged=None,
         age=_age(1024, 0, 0),
+        all_read_ns=None,
         hidden=(),
     )
     return replace(report, **fields)
