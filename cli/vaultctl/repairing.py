@@ -61,7 +61,9 @@ def repaired(
         if report.hidden:
             count = plural(len(report.hidden), "snapshot")
             app.output.warn(f"{count} could not be looked at: give a recovery key to see all")
-        damaged = {one.name for one in report.damages if is_object(one.name)} - set(lost)
+        # What a scrub has found damaged is looked at again, even when not everything is read.
+        wrong = {one.name for one in report.damages} | set(report.suspects)
+        damaged = {name for name in wrong if is_object(name)} - set(lost)
         return _together(signed, heal(context, damaged, dry_run=dry_run))
 
 

@@ -92,6 +92,25 @@ def test_damage_is_named_file_by_file_told_to_hosts_and_healed_by_the_next_run(h
     assert 0 == home.run("restore", newest, "--target", home.folder / "back", *home.key).code
 
 
+def test_what_a_scrub_has_found_is_repaired_from_a_second_copy(home: Home) -> None:
+    config = home.folder / "vaultd.toml"
+    replica = home.folder / "replica"
+    config.write_text(f'[[vault.replicas]]\nname = "offsite"\nlocation = "{replica}"\n')
+    home.ok("replicate", "offsite", "--init", "--config", config)
+    victim = packs(home)[0]
+    name = str(victim.relative_to(home.vault))
+    spoil(victim)
+    found = home.run("scrub")
+
+    repaired = home.ok("repair", "objects", "--config", config)
+    after = home.ok("scrub")
+
+    assert 20 == found.code
+    assert f"healed: {name} from offsite" in repaired.text
+    assert f"good again: {name}" in after.text
+    assert 0 == home.json("check", "--read-data").summary["num_errors"]
+
+
 def proven_good(home: Home) -> list[bool]:
     """Tell of each snapshot whether rules keep it because it is proven good."""
     verdicts = home.json("forget", "--dry-run", "--keep-last", "1").of_type("verdict")

@@ -262,8 +262,8 @@ def note_references(ledger: Ledger, references: References, now_ns: int) -> None
     """Let the ledger know the roots that were read, and what is missing or of another length."""
 
     def seen() -> Iterator[Reading]:
-        for name, size in references.roots:
-            yield Reading(name=name, size=size, read_ns=now_ns, result=Result.GOOD)
+        for name in references.roots:
+            yield Reading(name=name, size=0, read_ns=now_ns, result=Result.GOOD)
         for one in references.unreadable:
             name = layout.outcome(one.snapshot.session)
             yield Reading(

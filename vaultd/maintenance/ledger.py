@@ -50,7 +50,7 @@ class Reading(Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: A pack, an index part, or an outcome.
-        size: Its bytes, as the snapshots say.
+        size: Its bytes, as the snapshots say; 0 for an outcome.
         read_ns: When, by the clock of this machine.
         result: What came of it.
         opened: Its contents were decrypted and compared with their ids, not only hashed.

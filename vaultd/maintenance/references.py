@@ -13,13 +13,11 @@ from typing import Self
 from msgspec import Struct
 
 from vaultd.backends.base import Backend
-from vaultd.core.errors import CorruptObjectError, IntegrityError, ObjectNotFoundError
+from vaultd.core.errors import IntegrityError, ObjectNotFoundError
 from vaultd.core.snapshot import SessionId, Snapshot
-from vaultd.crypto import hashing
-from vaultd.format.session import RootBody
 from vaultd.vault import layout, roots
 from vaultd.vault.catalog import KeyFinder
-from vaultd.vault.keyring import ListingKeys
+from vaultd.vault.committed import read_root
 from vaultd.vault.trust import Trust
 
 _SCHEMA = """
@@ -82,7 +80,7 @@ class References:
         snapshots: The snapshots that were live, oldest first.
         hidden: Those whose keys are not at hand: what they need is not known here.
         unreadable: Those whose roots are gone or cannot be believed.
-        roots: Names and bytes of the roots that were read and are good.
+        roots: Names of the roots that were read and are good.
 
     Args:
         snapshots: See above.
@@ -92,7 +90,7 @@ class References:
         self.snapshots = tuple(snapshots)
         self.hidden: list[Snapshot] = []
         self.unreadable: list[UnreadableRoot] = []
-        self.roots: list[tuple[str, int]] = []
+        self.roots: list[str] = []
         self._left_out: set[int] = set()
         # A nameless SQLite database lives in a temporary file and vanishes with the connection.
         self.db = sqlite3.connect("", check_same_thread=False, isolation_level=None)
@@ -119,11 +117,10 @@ class References:
             if keys is None:
                 self.hidden.append(snapshot)
                 continue
-            name = layout.outcome(snapshot.session)
             try:
-                data = backend.get(name)
-                self._add(number, _needs(data, trust, keys, snapshot))
-                self.roots.append((name, len(data)))
+                root = read_root(backend, trust, snapshot)
+                self._add(number, roots.needed(root, roots.open_refs(root, keys.index_key)))
+                self.roots.append(layout.outcome(snapshot.session))
             except (IntegrityError, ObjectNotFoundError) as error:
                 self.unreadable.append(UnreadableRoot(snapshot=snapshot, reason=error.message))
 
@@ -238,16 +235,3 @@ def gather(
         references.db.close()
         raise
     return references
-
-
-def _needs(
-    data: bytes, trust: Trust, keys: ListingKeys, snapshot: Snapshot
-) -> Iterator[tuple[str, int]]:
-    session = snapshot.session
-    if hashing.sha256(data) != snapshot.root_sha256:
-        raise CorruptObjectError("is another object than the one that was committed")
-    root = roots.open_outcome(data, session, trust)
-    if not isinstance(root, RootBody):
-        raise CorruptObjectError("is no snapshot")
-    refs = roots.open_refs(root, keys.index_key)
-    yield from roots.needed(root, refs)

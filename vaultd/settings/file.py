@@ -22,8 +22,8 @@ from vaultd.core.units import parse_duration, parse_size
 from vaultd.maintenance.survey import PruneRules
 from vaultd.policy.calendar import parse_age, parse_span, zone_named
 from vaultd.policy.copies import Media
-from vaultd.vault.lock_options import LockMode, LockOptions
 from vaultd.policy.scrubbing import ScrubRule
+from vaultd.vault.lock_options import LockMode, LockOptions
 
 _REPLICA = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _PLACE = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<where>.*)`)?", re.DOTALL)
