@@ -117,12 +117,14 @@ class References:
             if keys is None:
                 self.hidden.append(snapshot)
                 continue
+            name = layout.outcome(snapshot.session)
             try:
                 root = read_root(backend, trust, snapshot)
                 self._add(number, roots.needed(root, roots.open_refs(root, keys.index_key)))
-                self.roots.append(layout.outcome(snapshot.session))
+                self.roots.append(name)
             except (IntegrityError, ObjectNotFoundError) as error:
-                self.unreadable.append(UnreadableRoot(snapshot=snapshot, reason=error.message))
+                reason = error.message.removeprefix(f"{name}: ")  # it is told with its name
+                self.unreadable.append(UnreadableRoot(snapshot=snapshot, reason=reason))
 
     def _add(self, number: int, needs: Iterable[tuple[str, int]]) -> None:
         with self.db:  # all of them or, when the root turns out to be malformed, none
