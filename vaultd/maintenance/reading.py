@@ -9,7 +9,6 @@ from functools import partial
 from msgspec import Struct
 
 from vaultd.backends.base import Backend
-from vaultd.backends.wrappers.counting import Counting
 from vaultd.compression import Decompressor
 from vaultd.core.clock import Clock
 from vaultd.core.errors import IntegrityError, ObjectNotFoundError, StorageError
@@ -76,11 +75,15 @@ class ObjectReader:
 
     def __init__(self, context: ReadingContext, watched: Iterable[str] = ()) -> None:
         self._context = context
-        self._counting = Counting(context.backend)
-        self._prover = PackProver(self._counting, context.trust, context.keys)
+        self._prover = PackProver(context.backend, context.trust, context.keys, self._requested)
         self._watched = frozenset(watched)
         self._lock = threading.Lock()
+        self._requests = 0
         self.done = Readings(good=set(), bad={})
+
+    def _requested(self) -> None:
+        with self._lock:
+            self._requests += 1
 
     def read(self, wanted: Iterable[tuple[str, int]], *, count: int, size: int) -> None:
         """Read objects, given name and bytes of each.
@@ -117,7 +120,7 @@ class ObjectReader:
             reason=reason,
         )
         with self._lock:
-            requests = self._counting.traffic.gets - self.done.requests
+            requests = self._requests - self.done.requests
             self._context.ledger.note([reading], Spent(size=size, requests=requests))
             self.done.requests += requests
             self.done.objects += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from vaultd.backends.base import Backend
 from vaultd.compression import Decompressor
@@ -41,9 +41,17 @@ class PackProver:
         backend: Where the vault lies.
         trust: The vault's.
         keys: What a recovery key opens; ``None``: hashes only.
+        requested: Called for each read of the backend.
     """
 
-    def __init__(self, backend: Backend, trust: Trust, keys: ReadKeys | None) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        trust: Trust,
+        keys: ReadKeys | None,
+        requested: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._requested = requested
         self._backend = backend
         self._trust = trust
         self._keys = keys
@@ -69,7 +77,7 @@ class PackProver:
             self._prove(name, size, decompressor)
 
     def _prove(self, name: str, size: int, decompressor: Decompressor) -> None:
-        object_ = _Object(self._backend, name, size)
+        object_ = _Object(self._backend, name, size, self._requested)
         failure = None
         if self._keys is not None and name.startswith(layout.PACKS):
             try:
@@ -115,9 +123,13 @@ class _Object:
         backend: Where it lies.
         name: Its name.
         size: Its bytes.
+        requested: Called for each read.
     """
 
-    def __init__(self, backend: Backend, name: str, size: int) -> None:
+    def __init__(
+        self, backend: Backend, name: str, size: int, requested: Callable[[], None]
+    ) -> None:
+        self._requested = requested
         self._backend = backend
         self._digest = hashing.sha256_stream()
         self._at = 0
@@ -126,6 +138,7 @@ class _Object:
 
     def get(self, offset: int, length: int) -> bytes:
         """Return any bytes of it; they are not hashed."""
+        self._requested()
         return self._backend.get(self.name, offset=offset, length=length)
 
     def read(self, length: int) -> bytes:
