@@ -121,7 +121,7 @@ def check(
     snapshots = context.catalog.snapshots(context.trust, context.find_keys)
     with (
         closing(Ledger(context.folder, context.backend.location)) as ledger,
-        gather(context.backend, context.trust, context.find_keys, snapshots) as references,
+        gathered(context, snapshots) as references,
     ):
         run = _Check(context, references, ledger)
         run.references(findings)
@@ -213,6 +213,20 @@ class _Check:
         )
 
 
+def gathered(context: CheckContext, snapshots: Sequence[Snapshot]) -> References:
+    """Return what snapshots need, with what stands in for lost index parts.
+
+    Raises:
+        StorageError: The backend does not answer.
+    """
+    references = gather(context.backend, context.trust, context.find_keys, snapshots)
+    for lost, stand_in in context.catalog.state().reindexed.items():
+        session = SessionId(host=stand_in.host, seq=stand_in.part.seq)
+        part = stand_in.part
+        references.replace(layout.part(session, lost), layout.part(session, part.sha256), part.size)
+    return references
+
+
 def known_health(
     context: CheckContext, snapshots: Sequence[Snapshot], within_s: int
 ) -> dict[SessionId, Health]:
@@ -229,7 +243,7 @@ def known_health(
     with closing(Ledger(context.folder, context.backend.location)) as ledger:
         if next(ledger.readings(), None) is None:
             return {}  # nothing was ever read here: no root needs to be looked at
-        with gather(context.backend, context.trust, context.find_keys, snapshots) as references:
+        with gathered(context, snapshots) as references:
             return proven(ledger, references, now_ns=context.clock.now_ns(), within_s=within_s)
 
 
@@ -315,4 +329,5 @@ def read_context(context: CheckContext, keys: ReadKeys) -> ReadContext:
         keys=keys,
         folder=context.folder,
         observer=context.observer,
+        stand_ins=context.catalog.state().stand_ins(),
     )

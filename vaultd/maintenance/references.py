@@ -78,6 +78,7 @@ class References:
 
     Attributes:
         snapshots: The snapshots that were live, oldest first.
+        live: Those of them that still are.
         hidden: Those whose keys are not at hand: what they need is not known here.
         unreadable: Those whose roots are gone or cannot be believed.
         roots: Names of the roots that were read and are good.
@@ -91,7 +92,7 @@ class References:
         self.hidden: list[Snapshot] = []
         self.unreadable: list[UnreadableRoot] = []
         self.roots: list[str] = []
-        self._left_out: set[int] = set()
+        self.live = self.snapshots
         # A nameless SQLite database lives in a temporary file and vanishes with the connection.
         self.db = sqlite3.connect("", check_same_thread=False, isolation_level=None)
         self.db.executescript(_SCHEMA)
@@ -153,18 +154,34 @@ class References:
                     ((info.name, info.size, info.modified_ns) for info in backend.list(prefix)),
                 )
 
+    def replace(self, name: str, by: str, size: int) -> None:
+        """Say that another object does for one that snapshots need.
+
+        Args:
+            name: What the snapshots name.
+            by: What is needed in its place.
+            size: Its bytes.
+        """
+        with self.db:
+            self.db.execute("BEGIN")
+            self.db.execute("INSERT OR IGNORE INTO object (name) VALUES (?)", (by,))
+            self.db.execute(
+                "INSERT OR REPLACE INTO need SELECT stands.id, snapshot, ? FROM need"
+                " JOIN object AS lost ON object=lost.id JOIN object AS stands"
+                " WHERE lost.name=? AND stands.name=?",
+                (size, name, by),
+            )
+            self.db.execute(
+                "DELETE FROM need WHERE object=(SELECT id FROM object WHERE name=?)", (name,)
+            )
+
     def leave_out(self, sessions: Collection[SessionId]) -> None:
         """Take snapshots out that are not live any more, with what they needed."""
         gone = [at for at, one in enumerate(self.snapshots) if one.session in sessions]
         self.db.executemany("DELETE FROM need WHERE snapshot=?", ((at,) for at in gone))
         self.hidden = [one for one in self.hidden if one.session not in sessions]
         self.unreadable = [one for one in self.unreadable if one.snapshot.session not in sessions]
-        self._left_out.update(gone)
-
-    @property
-    def live(self) -> tuple[Snapshot, ...]:
-        """The snapshots that are still live, oldest first."""
-        return tuple(one for at, one in enumerate(self.snapshots) if at not in self._left_out)
+        self.live = tuple(one for one in self.live if one.session not in sessions)
 
     # Asking
 

@@ -21,6 +21,7 @@ from vaultd.maintenance.check import (
     CheckContext,
     Damage,
     files_of,
+    gathered,
     leave_out_forgotten,
     missed_receipts,
     note_references,
@@ -30,7 +31,7 @@ from vaultd.maintenance.harm import HarmedFile
 from vaultd.maintenance.keeping import KeeperContext
 from vaultd.maintenance.ledger import Ledger, Spent
 from vaultd.maintenance.reading import ObjectReader
-from vaultd.maintenance.references import References, Totals, gather
+from vaultd.maintenance.references import References, Totals
 from vaultd.maintenance.subsets import Share
 from vaultd.policy.scrubbing import Allowance, ScrubRule, daily_share
 from vaultd.vault import layout
@@ -147,9 +148,7 @@ def planned_scrub(context: ScrubContext, limits: ScrubLimits) -> Iterator[Scrub]
     snapshots = looking.catalog.snapshots(looking.trust, looking.find_keys)
     with ExitStack() as stack:
         ledger = stack.enter_context(closing(Ledger(looking.folder, looking.backend.location)))
-        references = stack.enter_context(
-            gather(looking.backend, looking.trust, looking.find_keys, snapshots)
-        )
+        references = stack.enter_context(gathered(looking, snapshots))
         yield Scrub(context, limits, ledger, references, findings)
 
 
