@@ -34,13 +34,15 @@ KeyFinder = Callable[[str, int], ListingKeys | None]
 _SCHEMA = """
 DROP TABLE IF EXISTS outcome;
 CREATE TABLE outcome (
-  host TEXT NOT NULL, seq INTEGER NOT NULL, summary BLOB, hidden INTEGER NOT NULL,
+  host TEXT NOT NULL, seq INTEGER NOT NULL, summary BLOB, shown INTEGER NOT NULL,
   PRIMARY KEY (host, seq)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS log (
   number INTEGER PRIMARY KEY, sha256 BLOB NOT NULL, body BLOB NOT NULL);
 """
-_VERSION = 2
+_VERSION = 3
 _SUMMARY_LIMIT = 16 << 20
+_NOTHING, _REFS, _ALL = range(3)
+"""How much of a snapshot is remembered: its bare root, what a keeper sees, or its paths too."""
 
 
 class Catalog:
@@ -132,8 +134,8 @@ class Catalog:
         self.refresh_log(backend, trust)
         heads = self.state().heads  # before outcomes are listed: later ones may name newer ones
         known = {
-            SessionId(host=host, seq=seq): bool(hidden)
-            for host, seq, hidden in self._db.execute("SELECT host, seq, hidden FROM outcome")
+            SessionId(host=host, seq=seq): shown
+            for host, seq, shown in self._db.execute("SELECT host, seq, shown FROM outcome")
         }
         findings: list[str] = []
         seen = set()
@@ -141,7 +143,7 @@ class Catalog:
             with _noting(findings, f"outcome {info.name}"):
                 session = layout.session_of(info.name)
                 seen.add(session)
-                if known.get(session, True):
+                if self._can_show_more(session, known.get(session), trust, keys):
                     try:
                         self._remember(session, backend.get(info.name), trust, keys)
                     except ObjectNotFoundError:  # a keeper has deleted it since it was listed
@@ -210,15 +212,27 @@ class Catalog:
     def _remember(self, session: SessionId, data: bytes, trust: Trust, keys: KeyFinder) -> None:
         body = roots.open_outcome(data, session, trust)
         summary = None
-        hidden = False
+        shown = _ALL
         if isinstance(body, RootBody):
             found = keys(trust.host_domain(session.host), body.epoch)
-            hidden = found is None
+            shown = _shown_by(found)
             summary = encode(summarise(body, hashing.sha256(data), found))
         self._db.execute(
             "INSERT OR REPLACE INTO outcome VALUES (?,?,?,?)",
-            (session.host, session.seq, summary, hidden),
+            (session.host, session.seq, summary, shown),
         )
+
+    def _can_show_more(
+        self, session: SessionId, shown: int | None, trust: Trust, keys: KeyFinder
+    ) -> bool:
+        """Tell whether reading an outcome (again) would show what is not remembered."""
+        if shown is None or shown == _ALL:
+            return shown is None
+        (summary,) = self._db.execute(
+            "SELECT summary FROM outcome WHERE host=? AND seq=?", (session.host, session.seq)
+        ).fetchone()
+        epoch = decode(Snapshot, summary, what="catalog", limit=_SUMMARY_LIMIT).epoch
+        return _shown_by(keys(trust.host_domain(session.host), epoch)) > shown
 
     def snapshots(self, trust: Trust, keys: KeyFinder) -> list[Snapshot]:
         """Return the live snapshots, oldest first."""
@@ -256,6 +270,13 @@ class Catalog:
             else:
                 changes.setdefault(session, []).append(names)
         return changes, findings
+
+
+def _shown_by(keys: ListingKeys | None) -> int:
+    """Return how much of a snapshot keys show."""
+    if keys is None:
+        return _NOTHING
+    return _REFS if keys.chunk_id_key is None else _ALL
 
 
 @contextmanager
