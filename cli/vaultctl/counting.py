@@ -8,8 +8,10 @@ from msgspec.structs import replace
 
 from vaultctl.access import location_of
 from vaultctl.context import App
-from vaultctl.listing import opened_list
+from vaultctl.listing import Listed, opened_list
+from vaultctl.locking import lock_context
 from vaultd.maintenance.copies import CopiesContext, StoreCopies, Target, look_at_copies
+from vaultd.maintenance.locks import check_locks
 from vaultd.vault import readings
 from vaultd.vault.readings import Reading
 from vaultd.wiring.replicas import Targets, media_of
@@ -31,8 +33,17 @@ def copies_of(app: App) -> tuple[StoreCopies, ...]:
         )
         reached = place.targets or Targets(first=None, replicas=(), observer=app.progress)
         known = readings.read(place.identity.folder)
-        targets = [_with_reading(target, known) for target in _targets(app, reached)]
+        first, *others = [_with_reading(target, known) for target in _targets(app, reached)]
+        targets = [replace(first, locked=_is_locked(app, listed)), *others]
         return look_at_copies(context, targets, listed.snapshots)
+
+
+def _is_locked(app: App, listed: Listed) -> bool | None:
+    """Tell whether nobody can delete what snapshots need; ``None`` when no lock is asked for."""
+    if app.settings.config.vault.lock is None:
+        return None
+    report = check_locks(lock_context(app, listed))
+    return report.promised > 0 and not report.violations
 
 
 def _with_reading(target: Target, known: Mapping[str, Reading]) -> Target:

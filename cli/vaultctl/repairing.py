@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,9 +12,10 @@ from vaultctl.access import Place, opened_copies
 from vaultctl.context import App
 from vaultctl.listing import key_finder
 from vaultctl.text import plural
-from vaultd.core.errors import ConfigError, IntegrityError
+from vaultd.core.errors import ConfigError, IntegrityError, VaultdError
 from vaultd.maintenance.check import CheckContext, CheckReport, check
-from vaultd.maintenance.heal import Copy, HealContext, Healed, heal, survey
+from vaultd.maintenance.heal import Copy, HealContext, Healed, Outcome, heal, survey
+from vaultd.maintenance.scrub import Heal, heal_nothing
 from vaultd.vault.catalog import Catalog, KeyFinder
 from vaultd.vault.genuine import is_object
 from vaultd.wiring.replicas import Targets, replica_named
@@ -65,6 +66,27 @@ def repaired(
         wrong = {one.name for one in report.damages} | set(report.suspects)
         damaged = {name for name in wrong if is_object(name)} - set(lost)
         return _together(signed, heal(context, damaged, dry_run=dry_run))
+
+
+def healing(app: App) -> Heal:
+    """Return what puts good copies in the place of bad objects, if there is a second copy.
+
+    What cannot be healed now is told, and left for `vaultctl repair objects`.
+    """
+    if not app.settings.config.vault.replicas:
+        return heal_nothing
+
+    def heal_now(names: Collection[str]) -> Collection[str]:
+        try:
+            with opened_copies(app) as place:
+                wanted = [name for name in names if is_object(name)]
+                done = heal(_context(app, place, None), wanted, dry_run=False)
+        except VaultdError as error:
+            app.output.warn(f"nothing could be healed: {error.message}")
+            return ()
+        return [one.name for one in done if one.outcome in {Outcome.GOOD, Outcome.HEALED}]
+
+    return heal_now
 
 
 def _together(*results: Iterable[Healed]) -> tuple[Healed, ...]:

@@ -55,6 +55,8 @@ def test_a_locked_vault_keeps_its_promises(home: Home, data: Path) -> None:
     planned = home.json("lock", "extend", "--dry-run").summary
     assert (0, 0, 0) == tuple(planned[key] for key in ("planned", "extended", "failed"))
     assert "0 locks extended" in home.ok("lock", "extend").text
+    counted = home.run("copies")
+    assert "locked: nobody can delete before its date" in counted.text
 
 
 def test_longer_promises_are_extended_to(home: Home, data: Path) -> None:

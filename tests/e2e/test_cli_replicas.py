@@ -276,3 +276,22 @@ def test_copies_are_counted_digit_by_digit_with_evidence(home: Home, data: Path)
     assert "offsite: 0 missing, 0 damaged when read at" in both.text
     assert [True, False, True, False, True] == [digit["reached"] for digit in store["digits"]]
     assert ["vault", "offsite"] == [target["target"] for target in store["targets"]]
+
+
+@pytest.mark.usefixtures("data")
+def test_a_scrub_heals_from_the_second_copy_what_it_finds_bad(home: Home) -> None:
+    home.ok("replicate", "--init")
+    packs = sorted(path for path in (home.vault / "packs").rglob("*") if path.is_file())
+    contents = packs[0].read_bytes()
+    packs[0].chmod(0o600)
+    packs[0].write_bytes(contents[:-1] + bytes([contents[-1] ^ 1]))
+    lost = packs[1].read_bytes()
+    packs[1].unlink()
+
+    done = home.run("scrub", "--json")
+
+    assert [str(path.relative_to(home.vault)) for path in packs[:2]] == [
+        line["name"] for line in done.of_type("healed")
+    ]
+    assert (contents, lost) == (packs[0].read_bytes(), packs[1].read_bytes())
+    home.ok("check", "--read-data", *home.key)

@@ -23,6 +23,7 @@ from vaultctl.context import App
 from vaultctl.exit_codes import DAMAGE, OK
 from vaultctl.listing import opened_list
 from vaultctl.looking import check_context, keeper_if_any, remember_reading
+from vaultctl.repairing import healing
 from vaultctl.views import scrub as view
 from vaultd.core.units import parse_duration, parse_size
 from vaultd.maintenance.scrub import ScrubContext, ScrubLimits, planned_scrub
@@ -57,7 +58,9 @@ def command(
         shard=None if shard is None else parse_share(shard),
     )
     with opened_list(app) as listed:
-        context = ScrubContext(looking=check_context(app, listed), keeper=keeper_if_any(listed))
+        context = ScrubContext(
+            looking=check_context(app, listed), keeper=keeper_if_any(listed), heal=healing(app)
+        )
         with planned_scrub(context, limits) as scrub:
             if dry_run:
                 view.show_plan(app.output, scrub.plan)
