@@ -182,6 +182,8 @@ def test_a_bucket_is_pruned(tmp_path: Path, seaweed: Seaweed) -> None:
     home.ok("forget", first, second, "--yes")
     done = home.json("prune", "--recall", "0s", "--wait", "0s")
     assert done.summary["objects_deleted"] >= 6
+    again = home.json("prune", "--recall", "0s", "--wait", "0s")
+    assert 0 == again.summary["objects_deleted"]
     assert [third] == listed(home)
     home.ok("check", "--read-data", *home.key)
 

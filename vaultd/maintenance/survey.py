@@ -14,6 +14,7 @@ from vaultd.maintenance.keeping import KeeperContext
 from vaultd.maintenance.needs import Needs
 from vaultd.vault import layout
 from vaultd.vault.log_state import LogState
+from vaultd.vault.recall import plain
 
 _DAY_S = 86_400
 
@@ -148,12 +149,11 @@ def survey(context: KeeperContext, host: str, needs: Needs) -> Survey:
         StorageError: It cannot be listed.
     """
     state = context.catalog.state()
-    outcomes = {
-        layout.session_of(info.name): info
-        for info in context.backend.list(f"{layout.OUTCOMES}{host}/")
-    }
+    prefix = f"{layout.OUTCOMES}{host}/"
     said = _said(state, host)
-    said.closed.update(session.seq for session in outcomes)
+    said.closed.update(layout.session_of(info.name).seq for info in context.backend.list(prefix))
+    # What a keeper has deleted in a bucket with versions is hidden, and must not be deleted again.
+    there = {layout.session_of(info.name): info for info in plain(context.backend).list(prefix)}
     fresh, swept = Doomed(), Doomed()
     packs, needed = _sort(
         listed(context, f"{layout.PACKS}{host}/"), needs.packs, said, (fresh.packs, swept.packs)
@@ -161,9 +161,9 @@ def survey(context: KeeperContext, host: str, needs: Needs) -> Survey:
     known = {sha256 for _, sha256 in state.avoided.get(host, ())} & needs.packs
     _sort(listed(context, f"{layout.PARTS}{host}/"), needs.parts, said, (fresh.parts, swept.parts))
     roots = (
-        ((one.session.seq, one.root_sha256), outcomes[one.session].size)
+        ((one.session.seq, one.root_sha256), there[one.session].size)
         for one in context.catalog.all_snapshots()
-        if one.session in outcomes
+        if one.session in there
     )
     _sort(roots, needs.roots, said, (fresh.roots, swept.roots))
     lacking = max(len(needs.packs) - needed - len(known), 0)

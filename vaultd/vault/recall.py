@@ -56,6 +56,11 @@ def recalling(backend: Backend, observer: Observer, trust: Trust | None = None) 
     return first.believing(_first_sight(read_vault(first)) if trust is None else trust)
 
 
+def plain(backend: Backend) -> Backend:
+    """Return the backend itself, of which a list shows only what was not deleted."""
+    return backend.inner if isinstance(backend, Recalling) else backend
+
+
 def recall(backend: Backend, name: str) -> bool:
     """Look for the version of an object that is right, after its bytes were found to be wrong.
 
@@ -96,6 +101,11 @@ class Recalling(Forwarding):
         self._proven: set[str] = set()
         self._hopeless: set[str] = set()
         self._told = False
+
+    @property
+    def inner(self) -> Backend:
+        """The backend itself."""
+        return self._inner
 
     def get(self, name: str, *, offset: int = 0, length: int | None = None) -> bytes:
         """Return bytes of an object: see `Backend.get`; of its first version where need be."""
