@@ -194,3 +194,21 @@ def test_rules_do_not_forget_what_is_pinned(home: Home, tree: Path) -> None:
     lines = home.json("forget", "--dry-run", "--keep-last", "1", "--min-age", "0h")
     said = {line["id"]: line for line in lines.of_type("verdict")}
     assert any("pinned" in reason for reason in said[ids[0]]["reasons"])
+
+
+def test_half_empty_packs_are_found_with_a_recovery_key(home: Home, tree: Path) -> None:
+    (tree / "kept").write_bytes(SOURCE.randbytes(20_000))
+    (tree / "changing").write_bytes(b"")
+    home.ok("backup", "--name", "crm", tree, "--kind", "full")
+    backed_up(home, tree, "incremental")
+    backed_up(home, tree, "incremental")
+
+    assert 12 == home.run("condense").code
+    dry = home.json("condense", "--most", "100", "--dry-run", *home.key).of_type("sparse")
+    done = home.json("condense", "--most", "100", *home.key).of_type("sparse")
+
+    assert dry == done
+    assert [1] == [line["packs"] for line in done]
+    assert done[0]["bytes"] > 1_900_000
+    backed_up(home, tree, "incremental")
+    home.ok("check", "--read-data", *home.key)

@@ -143,7 +143,7 @@ class _Search:
 
     def _reason(self, reader: SnapshotReader, chunk_id: bytes) -> str:
         """Return why a chunk cannot be read; empty: it can."""
-        packs = reader.packs_with(chunk_id, DATA)
+        packs = reader.stored_in(chunk_id, DATA)
         if not self._bad.issuperset(packs):
             return ""  # a good copy is enough
         key = (reader.root.host, chunk_id)

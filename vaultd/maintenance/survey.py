@@ -13,7 +13,7 @@ from vaultd.format.log import Listed
 from vaultd.maintenance.keeping import KeeperContext
 from vaultd.maintenance.needs import Needs
 from vaultd.vault import layout
-from vaultd.vault.log_state import LogState
+from vaultd.vault.log_state import SPARSE, LogState
 from vaultd.vault.recall import plain
 
 _DAY_S = 86_400
@@ -158,7 +158,8 @@ def survey(context: KeeperContext, host: str, needs: Needs) -> Survey:
     packs, needed = _sort(
         listed(context, f"{layout.PACKS}{host}/"), needs.packs, said, (fresh.packs, swept.packs)
     )
-    known = {sha256 for _, sha256 in state.avoided.get(host, ())} & needs.packs
+    avoided = state.avoided.get(host, {}).items()
+    known = {sha256 for (_, sha256), one in avoided if one.why != SPARSE} & needs.packs
     _sort(listed(context, f"{layout.PARTS}{host}/"), needs.parts, said, (fresh.parts, swept.parts))
     roots = (
         ((one.session.seq, one.root_sha256), there[one.session].size)

@@ -31,7 +31,7 @@ from vaultd.format.log import (
 )
 from vaultd.format.session import PartRef
 
-HEALED = "healed"
+HEALED, SPARSE = "healed", "sparse"
 
 
 class Forgotten(Struct, frozen=True):

@@ -210,10 +210,10 @@ class SnapshotReader:
         """Tell whether an index names a place for a chunk."""
         return bool(self._index.places(chunk_id, kind))
 
-    def packs_with(self, chunk_id: bytes, kind: int) -> list[bytes]:
-        """Return the hashes of the packs in which an index names a place for a chunk."""
+    def stored_in(self, chunk_id: bytes, kind: int) -> dict[bytes, int]:
+        """Return the packs in which an index names a place for a chunk, and its bytes there."""
         places = self._index.places(chunk_id, kind)
-        return [self._index.pack(place.pack).sha256 for place in places]
+        return {self._index.pack(place.pack).sha256: place.record.stored for place in places}
 
     # The tree
 
