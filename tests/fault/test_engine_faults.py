@@ -18,7 +18,6 @@ from vaultd.backends.wrappers.faults import (
     Fault,
     FaultKind,
     Step,
-    during,
     full,
 )
 from vaultd.backends.wrappers.faulty import Faulty
@@ -101,6 +100,7 @@ class Trial:
         self.step = step
         self.name = name
         self.error: VaultdError | None = None
+        self.met = step
 
     def __str__(self) -> str:
         return f"{self.name} at {self.step.number} {self.step.operation} {self.step.name}"
@@ -108,15 +108,20 @@ class Trial:
     def run(self) -> str:
         """Return what went wrong, or nothing."""
         self.stage.begin()
-        plan = during(self.step.number, self.step.number, FAULTS[self.name])
         with self.stage.place() as backend:
             try:
-                self._meet(Faulty(backend, plan))
+                self._meet(Faulty(backend, self._plan))
                 self.stage.back_up(backend)
                 self._look(backend)
             except (AssertionError, VaultdError) as error:
                 return f"{self}: {error!r}"[:600]
         return ""
+
+    def _plan(self, step: Step) -> Fault | None:
+        if step.number != self.step.number:
+            return None
+        self.met = step  # threads take turns as they like, so it may be another than was planned
+        return FAULTS[self.name]
 
     def _meet(self, backend: Backend) -> None:
         with no_descriptors_lost():
@@ -183,9 +188,13 @@ def test_a_write_that_was_acknowledged_and_lost_is_made_once_more(
         if trial.name == "lost write" and trial.step.name.startswith("packs/")
     ]
 
+    met = 0
     for trial in found:
         assert "" == trial.run()
+        if not trial.met.name.startswith("packs/"):
+            continue
+        met += 1
         assert trial.error is None
         with trial.stage.place() as backend:
             assert () == trial.stage.desk(backend).check().damages
-    assert len(found) > 1
+    assert met > 1
