@@ -26,8 +26,22 @@ _PERCENT = click.FloatRange(0, 100)
 
 
 @make_command(__doc__)
-@click.option("--below", type=_PERCENT, default=40, show_default=True, metavar="PERCENT")
-@click.option("--most", type=_PERCENT, default=5, show_default=True, metavar="PERCENT")
+@click.option(
+    "--below",
+    type=_PERCENT,
+    default=40,
+    show_default=True,
+    metavar="PERCENT",
+    help="Packs of which less than this is needed.",
+)
+@click.option(
+    "--most",
+    type=_PERCENT,
+    default=5,
+    show_default=True,
+    metavar="PERCENT",
+    help="Most of what a snapshot names that its next backup may store anew.",
+)
 @click.option("-n", "--dry-run", is_flag=True, help="Say which; change nothing.")
 def command(app: App, *, below: float, most: float, dry_run: bool) -> None:
     """Condense; see the module's docstring."""
